@@ -1,1 +1,1 @@
-"""TODO."""
+"""Watching: structured logs now; metrics, health, alerts and dashboards come with the serving side."""

@@ -1,1 +1,1 @@
-"""TODO."""
+"""The migrations: one file each, found by discovery; a file defines `MIGRATION`."""

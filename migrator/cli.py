@@ -1,0 +1,64 @@
+"""The command line: the one place that reads options and the environment and puts the parts together."""
+
+import os
+from pathlib import Path
+
+import click
+
+from migrator.commands.database import db, load
+from migrator.commands.inspect import certificate, quarantine, status, validate
+from migrator.commands.control import cancel, pause, resume
+from migrator.commands.migrate import migrate, rollback
+from migrator.commands.session import Session
+from migrator.commands.vocabulary import vocabulary
+from sql import failpoints
+
+SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+
+
+@click.group(context_settings=SETTINGS)
+@click.option("--database-url", envvar="DATABASE_URL", show_envvar=True, help="postgresql://user@host:5432/name  [default: an embedded PostgreSQL]")
+@click.option("--home", type=click.Path(path_type=Path), default=".segue", envvar="SEGUE_HOME", show_envvar=True, show_default=True, help="Where the embedded PostgreSQL lives.")
+@click.option("--pg-bin", envvar="SEGUE_PG_BIN", show_envvar=True, help="Directory of PostgreSQL's programs for the embedded server.")
+@click.option("--schema", default="public", envvar="SEGUE_SCHEMA", show_envvar=True, show_default=True, help="The application's schema.")
+@click.option("--migrations", type=click.Path(path_type=Path), envvar="SEGUE_MIGRATIONS", show_envvar=True, help="Directory of further migration files.")
+@click.option("--lock-timeout-ms", type=click.IntRange(1, 600_000), default=5_000, envvar="SEGUE_LOCK_TIMEOUT_MS", show_envvar=True, show_default=True, help="How long one statement waits for a lock.")
+@click.version_option(package_name="segue")
+@click.pass_context
+def segue(
+    context: click.Context,
+    database_url: str | None,
+    home: Path,
+    pg_bin: str | None,
+    schema: str,
+    migrations: Path | None,
+    lock_timeout_ms: int,
+) -> None:
+    """Move live data from a legacy shape to a normalized one: checkpointed, proven by checksum, reversible."""
+    failpoints.arm(os.environ.get("SEGUE_FAILPOINT"))
+    context.obj = Session(database_url or None, home, pg_bin, schema, migrations, lock_timeout_ms)
+
+
+for item in (migrate, rollback, validate, status, pause, resume, cancel, vocabulary, quarantine, certificate, db, load):
+    segue.add_command(item)
+
+
+def main() -> None:
+    """Run `segue`."""
+    segue(prog_name="segue")
+
+
+def migrate_main() -> None:
+    """Run `migrate`, which is `segue migrate`."""
+    _run("migrate")
+
+
+def rollback_main() -> None:
+    """Run `rollback`, which is `segue rollback`."""
+    _run("rollback")
+
+
+def _run(name: str) -> None:
+    import sys  # noqa: PLC0415
+
+    segue(args=[name, *sys.argv[1:]], prog_name="segue")

@@ -1,0 +1,82 @@
+"""`segue db` and `segue load`."""
+
+from pathlib import Path
+
+import click
+
+from migrator.commands.session import Session, command, json_option, print_json, say, session_argument
+from migrator.errors import UsageError
+from migrator.songs import load_songs
+from sql.revision import LATEST
+
+
+@click.group()
+def db() -> None:
+    """The database: the embedded server's life, and Segue's schema."""
+
+
+@db.command()
+@session_argument
+@command
+def up(session: Session) -> None:
+    """Start the embedded PostgreSQL (made at the first time) and print its URL."""
+    _require_embedded(session)
+    say(session.server.up())
+
+
+@db.command()
+@click.option("--immediate", is_flag=True, help="Do not wait for sessions and write nothing back; it recovers at the next start.")
+@session_argument
+@command
+def down(session: Session, *, immediate: bool) -> None:
+    """Stop the embedded PostgreSQL; nothing happens when it does not run."""
+    _require_embedded(session)
+    session.server.down(immediate=immediate)
+    say("stopped")
+
+
+@db.command()
+@session_argument
+@command
+def url(session: Session) -> None:
+    """Print the URL of the embedded PostgreSQL."""
+    _require_embedded(session)
+    say(session.server.url())
+
+
+@db.command()
+@session_argument
+@command
+def upgrade(session: Session) -> None:
+    """Create or upgrade Segue's schema; touches no table of the application's own."""
+    from sql.schema import upgrade as bring_up  # noqa: PLC0415 - Alembic is slow to import
+
+    with session.database() as database:
+        bring_up(database, schema=session.schema)
+        say(f"{database}: schema at revision {LATEST}")
+
+
+@click.group()
+def load() -> None:
+    """Load legacy data for demos and tests."""
+
+
+@load.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
+@click.option("--table", default="songs", show_default=True, envvar="SEGUE_TABLE", show_envvar=True, help="Legacy table; made when it is missing.")
+@json_option
+@session_argument
+@command
+def songs(session: Session, *, file: Path, table: str, as_json: bool) -> None:
+    """Load songs (id, title, themes) from FILE.jsonl or FILE.csv; all of them or, when a line is wrong, none."""
+    with session.database() as database:
+        loaded = load_songs(database, file, table=table, schema=session.schema)
+    if as_json:
+        print_json({"table": table, "loaded": loaded})
+    else:
+        say(f"loaded {loaded:,} songs into {session.schema}.{table}")
+
+
+def _require_embedded(session: Session) -> None:
+    if session.url:
+        raise UsageError("DATABASE_URL is set, so no embedded PostgreSQL is used; unset it first")

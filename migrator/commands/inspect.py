@@ -1,0 +1,183 @@
+"""`segue status`, `validate`, `quarantine` and `certificate`: what is, and whether it is true."""
+
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import click
+
+from migrator import registry, report, run_store
+from migrator.certificate import certify
+from migrator.commands.migrate import open_run
+from migrator.commands.session import Session, command, json_option, print_json, say, session_argument
+from migrator.errors import Exit, Refused, UsageError
+from migrator.preflight import preflight
+from migrator.states import RunState
+from migrator.stop import StopSignal
+from migrator.validate import retry_quarantine, revalidate
+from sql.database import Database
+
+REFRESH_SECONDS = 1.0
+
+
+@click.command()
+@click.argument("run_id", type=int, required=False, metavar="[RUN]")
+@click.option("--watch", is_flag=True, help="Show it again every second until the run is at rest.")
+@json_option
+@session_argument
+@command
+def status(session: Session, *, run_id: int | None, watch: bool, as_json: bool) -> None:
+    """Show all runs, or RUN."""
+    with session.database() as database:
+        preflight(database)
+        while True:
+            runs = _runs(database, session, run_id)
+            if as_json:
+                print_json({"runs": runs})
+            else:
+                _table(runs)
+            busy = {RunState.PREPARING, RunState.MIGRATING, RunState.VALIDATING, RunState.ROLLING_BACK}
+            if not watch or not any(run["status"] in busy and run["held_by"] for run in runs):
+                return
+            time.sleep(REFRESH_SECONDS)
+
+
+def _runs(database: Database, session: Session, run_id: int | None) -> list[dict[str, Any]]:
+    known = registry.discover(session.migrations)
+    with database.transaction() as transaction:
+        if run_id is not None:
+            run_store.find(transaction, run_id)
+        runs = [run_store.Run.of(row) for row in transaction.all("runs.list_runs", run_id=run_id)]
+        bodies = []
+        for run in runs:
+            migration = known.get(run.migration)
+            step = migration.open(transaction, run.settings, session.schema) if migration else None
+            bodies.append(report.run_report(transaction, run, step))
+        return bodies
+
+
+def _table(runs: list[dict[str, Any]]) -> None:
+    if not runs:
+        say("no runs yet; next: segue migrate --dry-run")
+    for run in runs:
+        rows = run["rows"]
+        share = f"{100 * rows['processed'] / rows['total']:.0f} %" if rows["total"] else "-"
+        held = f", held by {run['held_by']}" if run["held_by"] else ""
+        say(f"run {run['run_id']}  {run['migration']}  {run['status']}  {rows['processed']:,} of {rows['total']:,} rows ({share}), {rows['quarantined']:,} in quarantine{held}")
+        if run["error"]:
+            say(f"  {run['error']}")
+
+
+@click.command()
+@click.argument("target", required=False, metavar="[NAME|RUN]")
+@click.option("--repair", is_flag=True, help="Convert again what does not match, and validate once more.")
+@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, envvar="SEGUE_WORKERS", show_envvar=True, help="Partitions compared at a time.")
+@json_option
+@session_argument
+@command
+def validate(session: Session, *, target: str | None, repair: bool, workers: int, as_json: bool) -> int:
+    """Prove a run (or the latest run of a migration) against its source, by a path that the writer did not use.
+
+    Exit codes: 0 equal, 3 mismatch, 5 the run is unfinished.
+    """
+    with session.database() as database:
+        run, step = open_run(database, session, _run_id(database, session, target))
+        stop = StopSignal(abort=database.cancel_running)
+        with stop.on_signals():
+            result = revalidate(database, run, step, workers=workers, repair=repair, stop=stop)
+    if as_json:
+        print_json(
+            {
+                "run_id": run.id,
+                "status": "equal" if result.is_equal else "mismatch",
+                "equal": result.is_equal,
+                "checked_rows": result.checked_rows,
+                "mismatches": report.mismatches(result.mismatches),
+                "digest": {"expected": str(result.expected), "actual": str(result.stored)},
+                "seconds": round(result.seconds, 3),
+            }
+        )
+    else:
+        say(f"Run {run.id} ({run.migration}): {'equal' if result.is_equal else 'MISMATCH'}, {result.checked_rows:,} rows checked in {result.seconds:.2f} s")
+        say(f"  digest     expected {result.expected}, stored {result.stored}")
+        for item in result.mismatches[:20]:
+            say(f"  mismatch   {item.key}: {item.problem}")
+        if not result.is_equal:
+            say(f"Next: segue validate {run.id} --repair")
+    return Exit.DONE if result.is_equal else Exit.MISMATCH
+
+
+def _run_id(database: Database, session: Session, target: str | None) -> int | None:
+    if target is None or target.isdecimal():
+        return int(target) if target else None
+    preflight(database)
+    registry.get(target, registry.discover(session.migrations))
+    with database.transaction() as transaction:
+        run = run_store.latest(transaction, target)
+    if run is None:
+        raise UsageError(f"migration {target!r} has not been run yet; next: segue migrate {target} --dry-run")
+    return run.id
+
+
+@click.group()
+def quarantine() -> None:
+    """Rows that could not be converted."""
+
+
+@quarantine.command("list")
+@click.option("--run", "run_id", type=int, help="Of this run. [default: the latest]")
+@click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="At most this many.")
+@json_option
+@session_argument
+@command
+def list_rows(session: Session, *, run_id: int | None, limit: int, as_json: bool) -> None:
+    """List them with key, payload and reason."""
+    with session.database() as database:
+        run, _ = open_run(database, session, run_id)
+        with database.transaction() as transaction:
+            rows = transaction.all("runs.read_quarantine", run_id=run.id, most=limit)
+    if as_json:
+        print_json({"run_id": run.id, "quarantine": rows})
+        return
+    for row in rows:
+        say(f"{row['key']}  {row['reason']}  {json.dumps(row['payload'], ensure_ascii=True)}")
+    say(f"{len(rows):,} listed; mend them with 'segue vocabulary import', then: segue quarantine retry")
+
+
+@quarantine.command()
+@click.option("--run", "run_id", type=int, help="Of this run. [default: the latest]")
+@json_option
+@session_argument
+@command
+def retry(session: Session, *, run_id: int | None, as_json: bool) -> int:
+    """Convert them again with the vocabulary as it is now; exits 4 while some remain."""
+    with session.database() as database:
+        run, step = open_run(database, session, run_id)
+        stop = StopSignal(abort=database.cancel_running)
+        before, after = retry_quarantine(database, run, step, stop)
+    if as_json:
+        print_json({"run_id": run.id, "before": before, "after": after})
+    else:
+        say(f"run {run.id}: {before - after:,} elements converted, {after:,} still in quarantine")
+    return Exit.QUARANTINED if after else Exit.DONE
+
+
+@click.command()
+@click.argument("run_id", type=int, metavar="RUN")
+@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file instead of stdout.")
+@session_argument
+@command
+def certificate(session: Session, *, run_id: int, out: Path | None) -> None:
+    """Print RUN's certificate: counts, digests, settings, timings and checks, enough to prove later that nothing was lost."""
+    with session.database() as database:
+        run, step = open_run(database, session, run_id)
+        if run.status in {RunState.PREPARING, RunState.MIGRATING, RunState.VALIDATING}:
+            raise Refused(f"run {run.id} is {run.status}; a certificate needs a run at rest")
+        text = json.dumps(certify(database, run, step), indent=2, ensure_ascii=False, default=str)
+    if out is None:
+        say(text)
+        return
+    out.write_text(text + "\n", "utf-8")
+    say(f"{out}: sha256 {hashlib.sha256((text + chr(10)).encode()).hexdigest()}")

@@ -1,0 +1,100 @@
+"""One owner per run: a lease that a heartbeat renews, and a token that every checkpoint must show."""
+
+import threading
+import uuid
+from types import TracebackType
+
+from migrator import run_store
+from migrator.errors import LeaseLost, RunHeld
+from migrator.run_store import Run
+from migrator.stop import StopSignal
+from sql.database import Database, Transaction
+from sql.errors import DatabaseError
+
+LEASE_SECONDS = 30
+HEARTBEAT_SECONDS = 5
+
+
+class Lease:
+    """Holds a run for this process between `__enter__` and `__exit__`.
+
+    The lease names the heartbeat's own server session, so that a rival notices a dead holder at once; through a
+    pooler, where sessions are shared and prove nothing, the lease has to expire. Correctness rests on neither: it
+    rests on the token in segue.partitions, which the rival changes when it takes over.
+
+    Args:
+        database: where the run is.
+        run: which one.
+        stop: set when the run's `request` says pause or cancel, or the lease is lost.
+    """
+
+    def __init__(self, database: Database, run: Run, stop: StopSignal) -> None:
+        self._database = database
+        self._run = run
+        self._stop = stop
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
+        self._claimed = threading.Event()
+        self._failure: BaseException | None = None
+        self.token = str(uuid.uuid4())
+        self.work_seconds = 0.0
+
+    def __enter__(self) -> "Lease":
+        self._thread.start()
+        self._claimed.wait()
+        if self._failure is not None:
+            raise self._failure
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        self._ended.set()
+        self._thread.join(timeout=2 * HEARTBEAT_SECONDS)
+
+    def _beat(self) -> None:
+        while not self._ended.is_set():
+            try:
+                with self._database.session() as connection:
+                    self._hold(Transaction(connection))
+            except DatabaseError as error:
+                if not self._claimed.is_set():
+                    self._failure = error
+                    self._claimed.set()
+                    return
+                # The server went away; the workers retry, and so does the heartbeat.
+                self._ended.wait(1)
+            except (RunHeld, LeaseLost) as error:
+                self._failure = error
+                self._stop.set("lease lost")
+                self._claimed.set()
+                return
+
+    def _hold(self, session: Transaction) -> None:
+        values = {"run_id": self._run.id, "token": self.token, "lease": f"{LEASE_SECONDS} seconds"}
+        values["backend_pid"] = _session_pid(session)  # type: ignore[assignment]
+        if not self._claimed.is_set():
+            self._claim(session, values)
+            self._claimed.set()
+        while not self._ended.wait(HEARTBEAT_SECONDS if self._is_quiet else 0):
+            self._is_quiet = True
+            row = session.first("runs.renew_lease", **values)
+            if row is None:
+                raise LeaseLost(f"run {self._run.id} was taken over by another process")
+            if row["request"]:
+                self._stop.set(row["request"])
+        session.run("runs.release_run", run_id=self._run.id, token=self.token, seconds=self.work_seconds)
+
+    #: False right after a reconnection, so that the lease shows the new session at once.
+    _is_quiet = False
+
+    def _claim(self, session: Transaction, values: dict[str, str]) -> None:
+        if not session.all("runs.claim_run", **values, holder=run_store.actor()):
+            row = session.one("runs.find_run", run_id=self._run.id)
+            since = row["held_since"].isoformat(timespec="seconds") if row["held_since"] else "a moment ago"
+            raise RunHeld(self._run.id, row["holder"] or "another process", since)
+        session.run("runs.fence_partitions", run_id=self._run.id, token=self.token)
+
+
+def _session_pid(session: Transaction) -> int | None:
+    """Return the server process that serves only us, or None when a pooler stands between."""
+    pid = int(session.one("session.describe_server")["backend_pid"])
+    return pid if pid == session.connection.info.backend_pid else None

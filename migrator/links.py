@@ -1,0 +1,182 @@
+"""The table of links while a run fills it: what guards it, what may wait until the end, and how to put it back."""
+
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from psycopg import sql as psql
+
+from migrator.errors import Refused
+from migrator.migration import Context
+from migrator.source import KEY_TYPES, TableSource
+from sql.database import Fragments, Transaction
+from sql.errors import DatabaseError, MissingPrivilege, UniqueViolation
+
+Transact = Callable[[Callable[[Transaction], None]], None]
+
+SONGS_KEY = "song_tags_song_id_fkey"
+
+
+class LinkTable:
+    """`song_tags` of one application schema.
+
+    A run that may (Segue made the table, and it is empty) loads it without keys and makes them at the end, which is
+    4 x faster than keeping them up to date row by row; otherwise primary key and index stay and only Segue's own
+    foreign keys wait. What is taken away is written into the plan first, so a resumed run or a rollback restores it.
+    """
+
+    def __init__(self, source: TableSource, schema: str, fragments: Fragments) -> None:
+        self.source = source
+        self.schema = schema
+        self.fragments = {**fragments, **source.fragments}
+        self.name = psql.Identifier(schema, "song_tags").as_string(None)
+
+    def plan(self, transaction: Transaction, load: str) -> dict[str, Any]:
+        """Decide how to load, and write down what `prepare` will take away.
+
+        Args:
+            transaction: to look with.
+            load: `fresh`, `live`, or `auto` to choose by what the table holds.
+
+        Raises:
+            Refused: the table's key column cannot hold the source's keys, or `fresh` is asked for a table in use.
+        """
+        found = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)
+        may_be_fresh = found["is_ours"] and found["is_empty"]
+        if load == "fresh" and not may_be_fresh:
+            raise Refused(f"{self.name} {'holds rows' if found['is_ours'] else 'is not Segue’s own'}; --load fresh needs an empty table that Segue made")
+        mode = "fresh" if may_be_fresh and load != "live" else "live"
+        wanted = KEY_TYPES[self.source.key_type]
+        fits = KEY_TYPES.get(found["key_type"]) == wanted
+        if not fits and not may_be_fresh:
+            raise Refused(
+                f"{self.name}.song_id is {found['key_type']} but {self.source}.{self.source.key} is {self.source.key_type}; "
+                f"change the column's type, or use an empty table"
+            )
+        foreign = [guard for guard in found["constraints"] if guard["kind"] == "f"]
+        taken = found["constraints"] if mode == "fresh" else (foreign if found["is_ours"] else [])
+        notes = []
+        if foreign and not found["is_ours"]:
+            notes.append(f"{self.name} has foreign keys of the application's; checking each new row costs about 4 x")
+        return {
+            "load": mode,
+            "is_ours": found["is_ours"],
+            "key_type_before": None if fits else found["key_type"],
+            "constraints": taken,
+            "indexes": found["indexes"] if mode == "fresh" else [],
+            "had_songs_key": any(guard["name"] == SONGS_KEY for guard in foreign),
+            "notes": notes,
+        }
+
+    def fit_key_type(self, transaction: Transaction, plan: dict[str, Any]) -> None:
+        """Give the empty table the type of the source's key."""
+        if plan["key_type_before"] is not None:
+            self._run(transaction, "change_key_type", key_type=psql.SQL(KEY_TYPES[self.source.key_type]))
+
+    def strip(self, transaction: Transaction, plan: dict[str, Any]) -> None:
+        """Take away the guards that the plan names."""
+        for guard in sorted(plan["constraints"], key=lambda guard: guard["kind"]):
+            self._run(transaction, "drop_constraint", name=psql.Identifier(guard["name"]))
+        for index in plan["indexes"]:
+            self._run(transaction, "drop_index", name=psql.Identifier(self.schema, index["name"]))
+
+    def guard(self, context: Context, transact: Transact) -> None:
+        """Make keys and indexes that the plan took away; foreign keys guard new rows from here on (NOT VALID)."""
+        plan = context.plan
+        primary = [guard for guard in plan["constraints"] if guard["kind"] == "p"]
+        with ThreadPoolExecutor(2) as side_by_side:
+            # Two index builds share a SHARE lock, so they may run at the same time.
+            builds = [side_by_side.submit(transact, self._index_builder(index)) for index in plan["indexes"]]
+            for guard in primary:
+                self._build_unique(context, guard["name"], transact)
+            for build in builds:
+                build.result()
+        for guard in primary:
+            transact(lambda transaction, name=guard["name"]: self._add_primary_key(transaction, name))  # type: ignore[misc]
+        for name, definition in self._foreign_keys(context):
+            transact(lambda transaction, name=name, definition=definition: self._add_foreign_key(transaction, name, definition))  # type: ignore[misc]
+
+    def validate_keys(self, context: Context, transact: Transact) -> None:
+        """Prove the foreign keys for old rows; links of songs or tags deleted meanwhile go first."""
+
+        def names(transaction: Transaction) -> None:
+            found.extend(row["name"] for row in transaction.all("constraints.list_not_valid", song_tags=self.name))
+
+        found: list[str] = []
+        transact(names)
+        ours = {name for name, _ in self._foreign_keys(context)}
+        for name in found:
+            if name not in ours:
+                continue
+            try:
+                transact(lambda transaction, name=name: self._run(transaction, "validate_foreign_key", name=psql.Identifier(name)))  # type: ignore[misc]
+            except DatabaseError as error:
+                if error.sqlstate != "23503":
+                    raise
+                transact(lambda transaction: self._run(transaction, "delete_orphan_links"))
+                transact(lambda transaction, name=name: self._run(transaction, "validate_foreign_key", name=psql.Identifier(name)))  # type: ignore[misc]
+
+    def restore(self, context: Context, transact: Transact) -> None:
+        """Put the table's guards back as they were before the run, also when it was interrupted half-way."""
+        if not context.plan:
+            return
+        self.guard(context, transact)
+        self.validate_keys(context, transact)
+
+        def give_back(transaction: Transaction) -> None:
+            if context.plan["is_ours"] and not context.plan["had_songs_key"]:
+                self._run(transaction, "drop_constraint", name=psql.Identifier(SONGS_KEY))
+            before = context.plan["key_type_before"]
+            found = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)
+            if before is not None and found["is_empty"] and found["key_type"] != before:
+                self._run(transaction, "change_key_type", key_type=psql.SQL(before))
+
+        transact(give_back)
+
+    def _foreign_keys(self, context: Context) -> Iterator[tuple[str, str]]:
+        for guard in context.plan["constraints"]:
+            if guard["kind"] == "f" and guard["name"] != SONGS_KEY:
+                yield guard["name"], guard["definition"].removesuffix(" NOT VALID")
+        if context.plan["is_ours"]:
+            from sql.database import compose  # noqa: PLC0415
+
+            yield SONGS_KEY, compose("constraints.foreign_key_to_songs", self.fragments).as_string(None)
+
+    def _index_builder(self, index: dict[str, str]) -> Callable[[Transaction], None]:
+        definition = index["definition"].replace("CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ", 1).replace(
+            "CREATE UNIQUE INDEX ", "CREATE UNIQUE INDEX IF NOT EXISTS ", 1
+        )
+        return lambda transaction: self._run(transaction, "create_index", definition=psql.SQL(definition.replace("{", "{{").replace("}", "}}")))  # type: ignore[arg-type]
+
+    def _build_unique(self, context: Context, name: str, transact: Transact) -> None:
+        def build(transaction: Transaction) -> None:
+            guards = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)["constraints"]
+            if name not in {guard["name"] for guard in guards}:
+                self._run(transaction, "create_unique_index", name=psql.Identifier(name))
+
+        try:
+            transact(build)
+        except UniqueViolation:
+            transact(lambda transaction: self._run(transaction, "delete_duplicate_links", values={"run_id": context.run_id}))
+            transact(build)
+
+    def _add_primary_key(self, transaction: Transaction, name: str) -> None:
+        guards = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)["constraints"]
+        if name not in {guard["name"] for guard in guards}:
+            self._run(transaction, "add_primary_key", name=psql.Identifier(name))
+
+    def _add_foreign_key(self, transaction: Transaction, name: str, definition: str) -> None:
+        guards = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)["constraints"]
+        if name in {guard["name"] for guard in guards}:
+            return
+        try:
+            with transaction.savepoint():
+                self._run(
+                    transaction, "add_foreign_key", name=psql.Identifier(name), definition=psql.SQL(definition)  # type: ignore[arg-type]
+                )
+        except MissingPrivilege:
+            # Without REFERENCES on the songs the links are as right, only not guarded against later deletions.
+            return
+
+    def _run(self, transaction: Transaction, query: str, values: dict[str, object] | None = None, **fragments: psql.Composable) -> None:
+        transaction.run(f"constraints.{query}", {**self.fragments, **fragments}, **(values or {}))

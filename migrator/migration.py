@@ -1,0 +1,207 @@
+"""What an author writes: a migration is one value - a name, options, and a step that converts pages of a source."""
+
+import random
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import Any, Protocol
+
+from psycopg import sql as psql
+
+from migrator.digest import Digest
+from migrator.source import KeyRange, TableSource
+from sql.database import Transaction
+
+
+@dataclass(frozen=True)
+class Context:
+    """What a step may know about the run it works for.
+
+    Attributes:
+        run_id: the run; 0 in a dry run, which has no row and takes no sequence number.
+        schema: the application's schema.
+        at: the run's start, written as the time of everything that it creates.
+        plan: what `Step.prepare` decided; JSON.
+    """
+
+    run_id: int
+    schema: str
+    at: object
+    plan: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Counts:
+    """The accounting of a set of rows: every element is linked, merged, blank or quarantined."""
+
+    rows: int = 0
+    quarantined_rows: int = 0
+    elements: int = 0
+    linked: int = 0
+    merged: int = 0
+    blank: int = 0
+    quarantined: int = 0
+    created: int = 0
+
+    def __add__(self, other: "Counts") -> "Counts":
+        return Counts(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether no element was lost or counted twice."""
+        return self.elements == self.linked + self.merged + self.blank + self.quarantined
+
+
+@dataclass(frozen=True)
+class Converted:
+    """What converting one page gave.
+
+    Attributes:
+        last_key: the key of its last row, as text; None for an empty page.
+        counts: its accounting.
+        expected: digest of the links due, from the source.
+        created: digest of the links written.
+        source: digest of the source rows as they were read.
+    """
+
+    last_key: str | None
+    counts: Counts
+    expected: Digest
+    created: Digest
+    source: Digest
+
+
+@dataclass(frozen=True)
+class Mismatch:
+    """One thing that is not as it should be.
+
+    Attributes:
+        key: of the source row; or another object's kind and key.
+        problem: what is wrong with it, without any value of the row.
+        is_row: whether converting the row again may mend it.
+    """
+
+    key: str
+    problem: str
+    is_row: bool = True
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What a migration's planning would do.
+
+    Attributes:
+        created: rows that planning itself would create, by table.
+        words: distinct texts by how they would be resolved; empty for a migration without a vocabulary.
+        suggestions: lines for an admin to consider; never applied by themselves.
+        notes: what the plan says about locks and speed.
+    """
+
+    created: Mapping[str, int] = field(default_factory=dict)
+    words: Mapping[str, int] = field(default_factory=dict)
+    suggestions: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+class Step(Protocol):
+    """How pages become target rows. The runner owns time: transactions, cursors, retries and stops."""
+
+    source: TableSource
+    #: Tables that get `run_id` provenance, without schema, in the order of creation; rollback goes backwards.
+    targets: tuple[str, ...]
+    #: Names for query templates, among them every target's.
+    fragments: Mapping[str, psql.Composable]
+
+    def prepare(self, transaction: Transaction, context: Context) -> dict[str, Any]:
+        """Once, before the first chunk, in the transaction that stores the result as the plan; never empty."""
+        ...
+
+    def rehearse(self, transaction: Transaction, context: Context) -> "Preview":
+        """What `prepare` would decide, for a dry run; the caller rolls the transaction back."""
+        ...
+
+    def convert(self, transaction: Transaction, context: Context, within: KeyRange, limit: int) -> Converted:
+        """Convert the first `limit` rows of a range: write targets and quarantine, return the accounting."""
+        ...
+
+    def reconvert(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
+        """Forget what the run made of these rows and convert them again (repair, late edits, quarantine)."""
+        ...
+
+    def recount(self, transaction: Transaction, context: Context, within: KeyRange) -> Converted:
+        """Take a range's accounting and digests anew, writing nothing."""
+        ...
+
+    def finish(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> None:
+        """After the last chunk: constraints and the like, each in a transaction of its own, safe to repeat."""
+        ...
+
+    def seal(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> None:
+        """After late edits are caught up with: what needs the final rows, such as validating foreign keys."""
+        ...
+
+    def settle(self, transaction: Transaction, context: Context) -> None:
+        """Last, after late edits are caught up with: derived columns such as usage counts; safe to repeat."""
+        ...
+
+    def source_digest(self, transaction: Transaction, within: KeyRange) -> Digest:
+        """Digest of a range of the source as it is now."""
+        ...
+
+    def stored(self, transaction: Transaction, context: Context, within: KeyRange) -> Digest:
+        """Digest of what the run made of a range, as it is stored now."""
+        ...
+
+    def stored_quarantine(self, transaction: Transaction, context: Context, within: KeyRange) -> int:
+        """How many elements of a range the run has in quarantine."""
+        ...
+
+    def expected(self, transaction: Transaction, context: Context, within: KeyRange) -> tuple[Counts, Digest]:
+        """Accounting and digest of what is due for a range, by a path independent of `convert`."""
+        ...
+
+    def differences(self, transaction: Transaction, context: Context, within: KeyRange, most: int) -> list[Mismatch]:
+        """The rows of a range whose stored image is not the expected one."""
+        ...
+
+    def check(self, transaction: Transaction, context: Context, within: KeyRange) -> list[Mismatch]:
+        """Further checks of a complete run, and a sample re-computed in Python."""
+        ...
+
+    def restore(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> dict[str, int]:
+        """During rollback, after the rows are gone: put back what `prepare`, `finish` and `settle` changed."""
+        ...
+
+
+@dataclass(frozen=True)
+class Option:
+    """An option that a migration adds to the command line; flag, environment twin and default.
+
+    Attributes:
+        name: without dashes; `SEGUE_<NAME>` is its environment twin.
+        help: shown in `--help`.
+        default: used when it is not given; None is "not set".
+        choices: the values allowed, or empty for any text.
+    """
+
+    name: str
+    help: str
+    default: str | None = None
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Migration:
+    """A named conversion of a source into target tables.
+
+    Attributes:
+        name: how the command line calls it.
+        summary: one line for `segue migrate --help`.
+        options: what it adds to the command line; their values are the run's fingerprinted settings.
+        open: checks the settings against the database and returns the step.
+    """
+
+    name: str
+    summary: str
+    options: tuple[Option, ...]
+    open: Callable[[Transaction, Mapping[str, str | None], str], Step]

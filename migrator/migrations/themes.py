@@ -1,0 +1,339 @@
+"""Songs' legacy theme arrays become tags.
+
+Why: an array of free text cannot be renamed, merged, counted or searched; tags can.
+Risk: none to the source, which is only read; `song_tags` is loaded without its keys while it is empty.
+Undo: `segue rollback`, which removes what the run made and keeps what people did since.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from psycopg import sql as psql
+
+from migrator.digest import Digest
+from migrator.errors import Refused, UsageError
+from migrator.links import LinkTable
+from migrator.migration import Context, Converted, Counts, Migration, Mismatch, Option, Preview
+from migrator.source import KeyRange, TableSource
+from migrator.vocabulary import PAGE_TEXTS, Suggestion, resolve, suggest
+from sql.database import Database, Transaction, compose
+from sql.errors import UniqueViolation
+from tags.normalise import normalise, problem
+
+#: After a conflict, this many chunks use ON CONFLICT before a plain insert, which is cheaper, is tried again.
+CAUTIOUS_CHUNKS = 10
+
+#: Songs re-computed in Python by `check`.
+SAMPLE_SIZE = 200
+
+_ARRAY_TYPES = ("text[]", "character varying[]")
+
+
+class ThemesStep:
+    """Converts pages of songs by set-based SQL (sql/queries/themes.sql)."""
+
+    targets = ("tags", "tag_synonyms", "song_tags")
+
+    def __init__(self, source: TableSource, schema: str, split: str | None, load: str) -> None:
+        is_json = source.column_type == "jsonb"
+        column = psql.Identifier(source.column)
+        # "C" makes hashing and comparing independent of the column's collation.
+        self.source = source if is_json else source.reading(psql.SQL('{}::text[] COLLATE "C"').format(column))
+        self.split = split
+        self.load = load
+        self._cautious = 0
+        kind = "json" if is_json else "array"
+        elements = compose(f"themes.elements_of_{kind}{'_split' if split else ''}")
+        plain_array = not is_json and not split
+        self.fragments = {
+            **self.source.fragments,
+            **{name: psql.Identifier(schema, name) for name in self.targets},
+            "elements": elements,
+            "count": compose("themes.count_in_array" if plain_array else "themes.count_by_elements", {"elements": elements}),
+            "value_hash": psql.SQL(
+                "coalesce(jsonb_hash_extended(v, 1), 7)" if is_json else "coalesce(hash_array_extended(v, 1), 7)"
+            ),
+        }
+        self.links = LinkTable(self.source, schema, self.fragments)
+
+    # -- before and after the chunks
+
+    def prepare(self, transaction: Transaction, context: Context) -> dict[str, Any]:
+        """Check privileges, plan the load, resolve the whole vocabulary, and take the guards away that may wait."""
+        self._require_privileges(transaction)
+        plan = self.links.plan(transaction, self.load)
+        resolve(transaction, context, self._discover(transaction), self.fragments)
+        transaction.run("vocabulary.analyze_vocabulary")
+        self.links.fit_key_type(transaction, plan)
+        self.links.strip(transaction, plan)
+        return plan
+
+    def rehearse(self, transaction: Transaction, context: Context) -> Preview:
+        """Plan the load and resolve the whole vocabulary, without taking any guard away."""
+        self._require_privileges(transaction)
+        plan = self.links.plan(transaction, self.load)
+        resolve(transaction, context, self._discover(transaction), self.fragments)
+        suggested = suggest(transaction, context.run_id, self.fragments)
+        created = {
+            name: transaction.one("rollback.count_rows", {"target": self.fragments[name]}, run_id=context.run_id)["found"]
+            for name in ("tags", "tag_synonyms")
+        }
+        words = {**transaction.one("vocabulary.count_vocabulary", run_id=context.run_id), "fuzzy": len(suggested)}
+        return Preview(created, words, tuple(str(suggestion) for suggestion in suggested), tuple(plan["notes"]))
+
+    def finish(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> None:
+        """Make primary key, index and foreign keys."""
+        self.links.guard(context, transact)
+
+    def seal(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> None:
+        """Validate the foreign keys."""
+        self.links.validate_keys(context, transact)
+
+    def settle(self, transaction: Transaction, context: Context) -> None:
+        """Bring every tag's usage count to the number of its links."""
+        transaction.run("constraints.set_usage_counts", self.fragments, run_id=context.run_id)
+
+    def restore(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> dict[str, int]:
+        """Restore usage counts and the guards of `song_tags`."""
+        restored = {}
+
+        def counts(transaction: Transaction) -> None:
+            restored["tags"] = transaction.run("constraints.restore_usage_counts", self.fragments, run_id=context.run_id)
+
+        transact(counts)
+        self.links.restore(context, transact)
+        return restored
+
+    # -- chunks
+
+    def convert(self, transaction: Transaction, context: Context, within: KeyRange, limit: int) -> Converted:
+        """Convert one page: a plain insert first, with ON CONFLICT after a collision; new texts are resolved when met."""
+        page, bounds = self.source.page(within)
+        values = {**bounds, **self._values(context), "limit": limit}
+        if not context.plan.get("load"):  # a dry run: nothing was prepared that this transaction could see
+            self.links.fit_key_type(transaction, self.links.plan(transaction, "auto"))
+        return self._convert(transaction, context, page, values)
+
+    def reconvert(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
+        """Forget what the run made of these songs and convert them again."""
+        values = {**self._values(context), "keys": keys}
+        transaction.run("themes.forget_songs", self.fragments, **values)
+        self._cautious = max(self._cautious, 1)
+        self._convert(transaction, context, self.source.page_of_keys(), values)
+
+    def recount(self, transaction: Transaction, context: Context, within: KeyRange) -> Converted:
+        """Take a range's accounting anew from source and vocabulary; what was created, from the table."""
+        page, bounds = self.source.whole(within)
+        row = self._chunk(transaction, page, "link_nothing", "made_what_was_expected", {**bounds, **self._values(context)})
+        converted = _converted(row)
+        stored = self.stored(transaction, context, within)
+        counts = converted.counts + Counts(created=stored.count - converted.counts.created)
+        return Converted(converted.last_key, counts, converted.expected, stored, converted.source)
+
+    def _convert(self, transaction: Transaction, context: Context, page: psql.Composed, values: dict[str, Any]) -> Converted:
+        is_fresh = context.plan.get("load") == "fresh" and "keys" not in values
+        while True:
+            link, made = "link_in_heap_order" if is_fresh else "link_in_key_order", "made_what_was_expected"
+            if self._cautious > 0 and not is_fresh:
+                link, made = "link_on_conflict", "made_what_was_returned"
+            try:
+                with transaction.savepoint():
+                    row = self._chunk(transaction, page, link, made, values)
+                    if row["unmapped"]:
+                        raise _NewTextsError
+            except UniqueViolation:
+                self._cautious = CAUTIOUS_CHUNKS
+            except _NewTextsError:
+                self._resolve_page(transaction, context, page, values)
+            else:
+                self._cautious -= self._cautious > 0
+                break
+        if row["quarantined"]:
+            self._run(transaction, "quarantine_elements", page, values)
+        return _converted(row)
+
+    def _chunk(self, transaction: Transaction, page: psql.Composed, link: str, made: str, values: dict[str, Any]) -> dict[str, Any]:
+        fragments = {
+            **self.fragments,
+            "page": page,
+            "link": compose(f"themes.{link}", self.fragments),
+            "made": compose(f"themes.{made}"),
+        }
+        return transaction.one("themes.convert", fragments, **values)
+
+    def _resolve_page(self, transaction: Transaction, context: Context, page: psql.Composed, values: dict[str, Any]) -> None:
+        rows = transaction.all("themes.find_unmapped", {**self.fragments, "page": page}, **values)
+        resolve(transaction, context, [[(row["raw"], row["uses"]) for row in rows]], self.fragments)
+
+    # -- validation
+
+    def source_digest(self, transaction: Transaction, within: KeyRange) -> Digest:
+        """Digest of the themes of a range as they are now."""
+        page, bounds = self.source.whole(within)
+        row = transaction.one("themes.digest_source", {**self.fragments, "page": page}, **bounds)
+        return Digest.of(row, "source", "row_count")
+
+    def stored(self, transaction: Transaction, context: Context, within: KeyRange) -> Digest:
+        """Digest of the run's links of a range."""
+        fragments = {**self.fragments, **self._in_range(within)}
+        row = transaction.one("themes.digest_created", fragments, run_id=context.run_id, **vars(within))
+        return Digest.of(row, "created", "created")
+
+    def stored_quarantine(self, transaction: Transaction, context: Context, within: KeyRange) -> int:
+        """Return how many elements of a range the run has in quarantine."""
+        fragments = {**self.fragments, **self._in_range(within)}
+        row = transaction.one("themes.count_quarantined", fragments, run_id=context.run_id, **vars(within))
+        return int(row["quarantined"])
+
+    def expected(self, transaction: Transaction, context: Context, within: KeyRange) -> tuple[Counts, Digest]:
+        """Accounting and digest due for a range, recomputed from the source by name."""
+        fragments, values = self._expectation(context, within)
+        row = transaction.one("themes.digest_expected", fragments, **values)
+        parts = {name: int(row[name]) for name in ("elements", "linked", "merged", "blank", "quarantined")}
+        return Counts(**parts), Digest.of(row, "expected", "linked")
+
+    def differences(self, transaction: Transaction, context: Context, within: KeyRange, most: int) -> list[Mismatch]:
+        """Missing and extra links and quarantine rows of a range, by song."""
+        fragments, values = self._expectation(context, within)
+        rows = transaction.all("themes.find_differences", fragments, **values, most=most)
+        return [Mismatch(row["key"], row["problem"]) for row in rows]
+
+    def check(self, transaction: Transaction, context: Context, within: KeyRange) -> list[Mismatch]:
+        """Usage counts, tag names, the vocabulary, quarantined counts, and a sample of songs re-computed in Python."""
+        found = []
+        for name in ("find_wrong_usage_counts", "find_wrong_names", "find_wrong_words"):
+            rows = transaction.all(f"constraints.{name}", self.fragments, run_id=context.run_id, most=100)
+            found += [Mismatch(f"tag {row['key']}", row["problem"], is_row=False) for row in rows]
+        return found + list(self._check_sample(transaction, context, within))
+
+    def _check_sample(self, transaction: Transaction, context: Context, within: KeyRange) -> Iterator[Mismatch]:
+        page, bounds = self.source.sample(within)
+        values = {**bounds, **self._values(context), "limit": SAMPLE_SIZE}
+        decided = {
+            row["raw"]: row["canonical"]
+            for row in transaction.all("vocabulary.read_decided", run_id=context.run_id)
+        }
+        synonyms = {row["normalized"]: row["canonical"] for row in transaction.all("vocabulary.read_synonyms", self.fragments)}
+        names = {row["normalized_name"] for row in transaction.all("vocabulary.read_tag_names", self.fragments, most=None)}
+        for row in transaction.all("themes.read_sample", {**self.fragments, "page": page}, **values):
+            due = set()
+            for raw, is_text in row["elements"] or ():
+                if not is_text or raw is None or not normalise(raw):
+                    continue
+                if raw in decided:
+                    due.add(decided[raw])
+                elif problem(raw) is None:
+                    normal = normalise(raw)
+                    due.add(normal if normal in names else synonyms.get(normal, normal))
+            if missing := due - set(row["stored"] or ()):
+                yield Mismatch(row["key"], f"{len(missing)} tags are missing by the sample re-computed in Python")
+
+    def _expectation(self, context: Context, within: KeyRange) -> tuple[dict[str, psql.Composable], dict[str, Any]]:
+        page, bounds = self.source.whole(within)
+        fragments = {**self.fragments, **self._in_range(within), "page": page}
+        return {**fragments, "expected": compose("themes.expected_pairs", fragments)}, {**bounds, **self._values(context)}
+
+    def _in_range(self, within: KeyRange) -> dict[str, psql.Composable]:
+        cast = psql.SQL("quarantine.key::{}").format(self.fragments["key_type"])
+        return {
+            "link_in_range": self.source.in_range(within, psql.Identifier("link", "song_id")),
+            "quarantine_in_range": self.source.in_range(within, cast),
+        }
+
+    # -- the vocabulary before a run
+
+    @contextmanager
+    def planned_vocabulary(self, database: Database) -> Iterator[Iterator[dict[str, Any]]]:
+        """Yield what a run would map each distinct text to, most used first; everything is rolled back after."""
+        with self._resolved(database) as (transaction, run_id):
+            pages = transaction.stream("vocabulary.read_vocabulary", self.fragments, size=PAGE_TEXTS, run_id=run_id)
+            yield (row for page in pages for row in page if row["raw"])
+
+    def suggestions(self, database: Database, most: int) -> list[Suggestion]:
+        """Return which new texts may be misspellings of known tags."""
+        with self._resolved(database) as (transaction, run_id):
+            return suggest(transaction, run_id, self.fragments, most)
+
+    @contextmanager
+    def _resolved(self, database: Database) -> Iterator[tuple[Transaction, int]]:
+        context = Context.rehearsing()
+        with database.transaction(rolled_back=True) as transaction:
+            self._require_privileges(transaction)
+            resolve(transaction, context, self._discover(transaction), self.fragments)
+            yield transaction, context.run_id
+
+    # -- shared
+
+    def _discover(self, transaction: Transaction) -> Iterator[list[tuple[str, int]]]:
+        for rows in transaction.stream("themes.discover_texts", self.fragments, size=PAGE_TEXTS, split=self.split):
+            yield [(row["raw"], row["uses"]) for row in rows]
+
+    def _values(self, context: Context) -> dict[str, Any]:
+        return {"run_id": context.run_id, "added_at": context.at, "split": self.split}
+
+    def _run(self, transaction: Transaction, query: str, page: psql.Composed, values: dict[str, Any]) -> None:
+        transaction.run(f"themes.{query}", {**self.fragments, "page": page}, **values)
+
+    def _require_privileges(self, transaction: Transaction) -> None:
+        names = [self.fragments[name].as_string(None) for name in self.targets]
+        if missing := transaction.all("constraints.list_missing_privileges", names=names):
+            raise Refused(f"missing privileges; as the tables' owner: GRANT {'; GRANT '.join(row['missing'] + ' TO the role' for row in missing)}")
+
+
+class _NewTextsError(Exception):
+    """The page holds texts that the vocabulary does not know; undoes the chunk's savepoint."""
+
+
+def _converted(row: Mapping[str, Any]) -> Converted:
+    expected = Digest.of(row, "expected", "linked")
+    created = expected if row["created"] is None else Digest.of(row, "created", "created")
+    counts = Counts(
+        rows=int(row["row_count"]),
+        quarantined_rows=int(row["quarantined_rows"]),
+        elements=int(row["elements"] or 0),
+        linked=int(row["linked"]),
+        merged=int(row["merged"]),
+        blank=int(row["blank"]),
+        quarantined=int(row["quarantined"]),
+        created=created.count,
+    )
+    return Converted(row["last_key"], counts, expected, created, Digest.of(row, "source", "row_count"))
+
+
+def open_step(transaction: Transaction, settings: Mapping[str, str | None], schema: str) -> ThemesStep:
+    """Check the options against the database.
+
+    Raises:
+        UnknownName, UsageError, Refused: the option, the object, and what to do.
+    """
+    source = TableSource.find(
+        transaction,
+        table=settings["table"] or "songs",
+        key=settings["key"] or "id",
+        column=settings["column"] or "themes",
+        schema=schema,
+    )
+    if source.column_type not in (*_ARRAY_TYPES, "jsonb"):
+        raise Refused(
+            f"column {source.column!r} of {source} is {source.column_type}; themes must be text[], varchar[] or a jsonb array "
+            "(name another column with --column)"
+        )
+    split = settings.get("split")
+    if split is not None and (not split or not normalise(split) or len(split) > 10):
+        raise UsageError(f"--split {split!r}: give one to ten characters that are not blank, such as ','")
+    return ThemesStep(source, schema, split, settings["load"] or "auto")
+
+
+MIGRATION = Migration(
+    name="themes",
+    summary="songs' legacy theme arrays become tags",
+    options=(
+        Option("table", "Legacy table, with its schema when it is not the application's.", "songs"),
+        Option("key", "Its unique key: uuid, bigint, integer or text.", "id"),
+        Option("column", "Its theme column: text[], varchar[] or a jsonb array.", "themes"),
+        Option("split", "Split each element at this text; without it 'a,b' is one tag."),
+        Option("load", "Load song_tags without its keys while it is empty (fresh), or with them (live).", "auto", ("auto", "fresh", "live")),
+    ),
+    open=open_step,
+)

@@ -1,0 +1,30 @@
+"""What must hold before any command touches the database."""
+
+from migrator.errors import Refused
+from sql.database import OLDEST_SERVER, Database
+from sql.revision import LATEST
+
+
+def preflight(database: Database) -> None:
+    """Check the server's version, that it accepts writes, and that the schema is the one this version knows.
+
+    Raises:
+        ConnectionLost: the server cannot be reached.
+        Refused: it is too old, read-only, or its schema is missing or of another version.
+    """
+    with database.transaction() as transaction:
+        server = transaction.one("session.describe_server")
+        if server["major"] < OLDEST_SERVER:
+            raise Refused(f"PostgreSQL {server['version']} at {database} is too old; Segue needs {OLDEST_SERVER} or newer")
+        if server["in_recovery"]:
+            raise Refused(f"{database} is a read-only standby; connect to the primary")
+        if not server["has_schema"]:
+            raise Refused(f"{database} has no Segue schema yet; run: segue db upgrade")
+        revision = transaction.first("session.read_revision")
+    found = revision["version_num"] if revision else "none"
+    if found != LATEST:
+        older = found < LATEST
+        raise Refused(
+            f"the Segue schema at {database} is at revision {found}, this version needs {LATEST}; "
+            f"{'run: segue db upgrade' if older else 'install the newer Segue that made it'}"
+        )

@@ -1,0 +1,138 @@
+"""A run as JSON: what `--json`, `status` and the certificate print, read from the database."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from migrator import run_store
+from migrator.digest import ALGORITHM, Digest
+from migrator.dry_run import Rehearsal
+from migrator.migration import Counts, Mismatch, Step
+from migrator.rollback import RolledBack
+from migrator.run_store import Run
+from migrator.runner import Outcome
+from sql.database import Database, Transaction
+
+#: Quarantined rows listed in a report; `segue quarantine list` has them all.
+MOST_ERRORS = 20
+
+
+def migrate_report(database: Database, step: Step, outcome: Outcome) -> dict[str, Any]:
+    """Return the JSON object of `segue migrate` for a run that ended, or is at rest."""
+    with database.transaction() as transaction:
+        run = run_store.find(transaction, outcome.run_id)
+        body = run_report(transaction, run, step)
+    body["resumed"] = outcome.is_resumed
+    body["unchanged"] = outcome.is_unchanged
+    body["caught_up"] = outcome.caught_up
+    if outcome.is_unchanged:
+        body["created"] = dict.fromkeys(body["created"], 0)
+    if outcome.validation is not None:
+        checked = outcome.validation
+        body["digest"] = _digest(checked.expected, checked.stored, is_equal=checked.is_equal)
+        body["mismatches"] = mismatches(checked.mismatches)
+    body["seconds"] = round(outcome.seconds, 3)
+    body["rows_per_second"] = _rate(body["rows"]["processed"], outcome.seconds)
+    return body
+
+
+def run_report(transaction: Transaction, run: Run, step: Step | None) -> dict[str, Any]:
+    """Return a stored run with the keys of DESIGN's `migrate --json`."""
+    parts = run_store.partitions(transaction, run.id)
+    counts = sum((part.counts for part in parts), start=Counts())
+    expected = sum((part.expected for part in parts), start=Digest())
+    kept = transaction.all("runs.read_quarantine", run_id=run.id, most=MOST_ERRORS)
+    validation = run.row["validation"]
+    return {
+        "run_id": run.id,
+        "migration": run.migration,
+        "status": run.status,
+        "dry_run": False,
+        "resumed": False,
+        "rows": {"total": run.row["total_rows"], "processed": counts.rows, "quarantined": counts.quarantined_rows},
+        "elements": _elements(counts),
+        "created": _created(transaction, run, step, counts) if step else {},
+        "digest": {
+            "algorithm": ALGORITHM,
+            "expected": str(expected),
+            "actual": validation["stored"] if validation else None,
+            "equal": validation["equal"] if validation else None,
+        },
+        "seconds": round(run.row["work_seconds"], 3),
+        "rows_per_second": _rate(counts.rows, run.row["work_seconds"]),
+        "errors": [{"key": row["key"], "error": row["reason"], "recoverable": True} for row in kept],
+        "error": run.row["error"],
+        "settings": dict(run.settings),
+        "held_by": run.row["holder"],
+        "started_at": run.row["created_at"].isoformat(),
+        "finished_at": run.row["finished_at"].isoformat() if run.row["finished_at"] else None,
+    }
+
+
+def dry_run_report(name: str, result: Rehearsal) -> dict[str, Any]:
+    """Return the JSON object of `segue migrate --dry-run`."""
+    words = {"exact": 0, "synonym": 0, "fuzzy": 0, "new": 0, **result.preview.words}
+    return {
+        "run_id": None,
+        "migration": name,
+        "status": "complete" if result.is_complete else "stopped",
+        "dry_run": True,
+        "resumed": False,
+        "rows": {"total": result.total, "processed": result.counts.rows, "quarantined": result.counts.quarantined_rows},
+        "elements": _elements(result.counts),
+        "created": {**result.preview.created, "song_tags": result.counts.created} if result.preview.created else {},
+        # What a dry run wrote is gone, so there is nothing stored to compare with.
+        "digest": {"algorithm": ALGORITHM, "expected": str(result.expected), "actual": None, "equal": None},
+        "seconds": round(result.seconds, 3),
+        "rows_per_second": _rate(result.counts.rows, result.seconds),
+        "errors": [{"key": item.key, "error": item.problem, "recoverable": True} for item in result.problems],
+        "vocabulary": words,
+        "eta_seconds": result.eta_seconds,
+        "suggestions": list(result.preview.suggestions),
+        "notes": list(result.preview.notes),
+    }
+
+
+def rollback_report(result: RolledBack, *, is_dry: bool) -> dict[str, Any]:
+    """Return the JSON object of `segue rollback`."""
+    return {
+        "run_id": result.run_id,
+        "status": result.status,
+        "dry_run": is_dry,
+        "removed": result.removed,
+        "restored": result.restored,
+        "conflicts": mismatches(result.conflicts),
+        "seconds": round(result.seconds, 3),
+    }
+
+
+def mismatches(found: list[Mismatch]) -> list[dict[str, str]]:
+    """Return mismatches as JSON: keys and problems, never a row's values."""
+    return [{"key": item.key, "problem": item.problem} for item in found]
+
+
+def _elements(counts: Counts) -> dict[str, int]:
+    return {
+        "total": counts.elements,
+        "linked": counts.linked,
+        "merged": counts.merged,
+        "blank": counts.blank,
+        "quarantined": counts.quarantined,
+    }
+
+
+def _created(transaction: Transaction, run: Run, step: Step, counts: Counts) -> dict[str, int]:
+    """Count rows by provenance; the last target's are known from the checkpoints."""
+    names = step.fragments
+    found: dict[str, int] = {
+        name: transaction.one("rollback.count_rows", {"target": names[name]}, run_id=run.id)["found"]
+        for name in step.targets[:-1]
+    }
+    return {**found, step.targets[-1]: counts.created}
+
+
+def _digest(expected: Digest, stored: Digest, *, is_equal: bool) -> Mapping[str, object]:
+    return {"algorithm": ALGORITHM, "expected": str(expected), "actual": str(stored), "equal": is_equal}
+
+
+def _rate(rows: int, seconds: float) -> float:
+    return round(rows / seconds, 1) if seconds > 0 else 0.0

@@ -1,0 +1,171 @@
+"""A legacy table read in key order: looked up, checked, cut into ranges and paged by keyset."""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from psycopg import sql as psql
+
+from migrator.errors import Refused, UnknownName, UsageError
+from sql.database import Transaction, compose
+
+#: Key types by PostgreSQL's name → the type that a foreign key to them has.
+KEY_TYPES = {
+    "uuid": "uuid",
+    "bigint": "bigint",
+    "integer": "bigint",
+    "smallint": "bigint",
+    "text": "text",
+    "character varying": "text",
+}
+
+_NAME = re.compile(r'(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+))(?:\.(?P<rest>.+))?')
+
+#: A partition smaller than this is not worth a worker; one larger makes validation's snapshots long.
+SMALLEST_PARTITION, LARGEST_PARTITION = 20_000, 2_000_000
+
+
+@dataclass(frozen=True)
+class KeyRange:
+    """The keys after `after` up to and including `upto`, as text; None is open."""
+
+    after: str | None = None
+    upto: str | None = None
+
+
+@dataclass(frozen=True)
+class TableSource:
+    """A table, its unique key and the one column (or none) that a migration converts.
+
+    Attributes:
+        schema: of the table.
+        table: its name.
+        key: the name of its single-column unique key.
+        column: the name of the column read, as `v`.
+        key_type: PostgreSQL's name of the key's type.
+        column_type: PostgreSQL's name of the column's type.
+        value: the expression read as `v`; the column itself unless a migration casts it.
+    """
+
+    schema: str
+    table: str
+    key: str
+    column: str
+    key_type: str
+    column_type: str
+    value: psql.Composable
+
+    @classmethod
+    def find(cls, transaction: Transaction, *, table: str, key: str, column: str, schema: str) -> "TableSource":
+        """Look the table up and check that its key can carry a keyset walk.
+
+        Raises:
+            UnknownName: no such table or column, with the nearest name.
+            Refused: no privilege; key without a unique index, nullable, or of an unsupported type.
+        """
+        schema, table = split_name(table, schema)
+        tables = transaction.all("source.find_tables", schema=schema)
+        oids = {row["table_name"]: row["oid"] for row in tables}
+        if table not in oids:
+            hint = f" (schema {schema!r} has {len(oids)} tables; name another table with --table)"
+            raise UnknownName("table", table, list(oids), hint=hint)
+        columns = {row["name"]: row for row in transaction.all("source.list_columns", oid=oids[table])}
+        for option, name in (("--key", key), ("--column", column)):
+            if name not in columns:
+                raise UnknownName(f"column in {schema}.{table}", name, list(columns), hint=f" (option {option})")
+            if not columns[name]["is_readable"]:
+                raise Refused(f"no privilege to read {schema}.{table}; as its owner: GRANT SELECT ON {schema}.{table} TO the role")
+        _check_key(f"{schema}.{table}", columns[key])
+        return cls(
+            schema, table, key, column, columns[key]["type"], columns[column]["type"], psql.Identifier(column)
+        )
+
+    def __str__(self) -> str:
+        return f"{self.schema}.{self.table}"
+
+    @property
+    def fragments(self) -> dict[str, psql.Composable]:
+        """The source's names for query templates."""
+        return {
+            "table": psql.Identifier(self.schema, self.table),
+            "key": psql.Identifier(self.key),
+            "key_type": psql.SQL(self.key_type),  # type: ignore[arg-type]  # one of KEY_TYPES, from the catalog
+            "value": self.value,
+        }
+
+    def reading(self, value: psql.Composable) -> "TableSource":
+        """Return this source with another expression read as `v`."""
+        return replace(self, value=value)
+
+    @property
+    def everything(self) -> KeyRange:
+        """The range of all keys."""
+        return KeyRange()
+
+    def count(self, transaction: Transaction) -> int:
+        """Return the number of rows, exactly."""
+        return int(transaction.one("source.count_rows", self.fragments)["total"])
+
+    def page(self, within: KeyRange) -> tuple[psql.Composed, dict[str, Any]]:
+        """Return the query of a range's first `%(limit)s` rows in key order, and its bounds."""
+        return compose("source.page", self._bounded(within)), vars(within)
+
+    def whole(self, within: KeyRange) -> tuple[psql.Composed, dict[str, Any]]:
+        """Return the query of all rows of a range, in any order, and its bounds."""
+        return compose("source.whole", self._bounded(within)), vars(within)
+
+    def sample(self, within: KeyRange) -> tuple[psql.Composed, dict[str, Any]]:
+        """Return the query of `%(limit)s` rows of a range at random, and its bounds."""
+        return compose("source.sample", self._bounded(within)), vars(within)
+
+    def page_of_keys(self) -> psql.Composed:
+        """Return the query of the rows whose keys are in `%(keys)s`."""
+        return compose("source.page_of_keys", self.fragments)
+
+    def in_range(self, within: KeyRange, column: psql.Composable) -> psql.Composable:
+        """Return the condition that a column that holds keys lies in a range."""
+        fragments = {"column": column, "key_type": self.fragments["key_type"]}
+        parts = [compose(f"source.{bound}", fragments) for bound in ("after", "upto") if getattr(within, bound) is not None]
+        return psql.SQL(" AND ").join(parts) if parts else psql.SQL("true")
+
+    def cut(self, transaction: Transaction, total: int, workers: int) -> list[KeyRange]:
+        """Cut the keys into ranges of about equal size, one per worker or more; the last one is open."""
+        parts = max(min(workers, total // SMALLEST_PARTITION), -(-total // LARGEST_PARTITION), 1)
+        if parts == 1:
+            return [KeyRange()]
+        shares = [number / parts for number in range(1, parts)]
+        percent = min(100.0, 100.0 * 30_000 / total)
+        cuts = transaction.one("source.cut_keys", self.fragments, shares=shares, percent=percent)["cuts"] or []
+        bounds = [None, *dict.fromkeys(cuts), None]
+        return [KeyRange(after, upto) for after, upto in zip(bounds[:-1], bounds[1:], strict=True)]
+
+    def median(self, transaction: Transaction, within: KeyRange) -> tuple[str | None, int]:
+        """Return the middle key of a range and how many rows it has."""
+        page, bounds = self.whole(within)
+        row = transaction.one("source.find_median", {"page": page}, **bounds)
+        return row["median"], int(row["row_count"])
+
+    def _bounded(self, within: KeyRange) -> Mapping[str, psql.Composable]:
+        return {**self.fragments, "conditions": self.in_range(within, self.fragments["key"])}
+
+
+def split_name(name: str, schema: str) -> tuple[str, str]:
+    """Split ``[schema.]table``, either part in double quotes where it holds a dot."""
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise UsageError(f"{name!r} is not a table name; write table, schema.table or \"odd.name\"")
+    first = (match["quoted"] or "").replace('""', '"') or match["plain"]
+    if match["rest"] is None:
+        return schema, first
+    return first, split_name(match["rest"], schema)[1]
+
+
+def _check_key(table: str, column: Mapping[str, Any]) -> None:
+    name = f"key column {column['name']!r} of {table}"
+    if column["type"] not in KEY_TYPES:
+        raise Refused(f"{name} is {column['type']}; a key must be one of: {', '.join(KEY_TYPES)}")
+    if not column["is_unique"]:
+        raise Refused(f"{name} is not unique; name another with --key, or CREATE UNIQUE INDEX CONCURRENTLY ON {table} ({column['name']})")
+    if not column["is_not_null"]:
+        raise Refused(f"{name} may be NULL; name another with --key, or ALTER TABLE {table} ALTER COLUMN {column['name']} SET NOT NULL")

@@ -1,0 +1,54 @@
+"""Why to stop: signals, requests stored with the run, and limits. The first Ctrl-C is patient, the second is not."""
+
+import signal
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType
+
+
+class StopSignal:
+    """A reason to stop, set once and seen by all workers.
+
+    Args:
+        abort: called at the second signal, to cancel the statements that run.
+    """
+
+    def __init__(self, abort: Callable[[], None] = lambda: None) -> None:
+        self._event = threading.Event()
+        self._abort = abort
+        self.reason: str | None = None
+        self.is_aborting = False
+
+    @property
+    def is_set(self) -> bool:
+        """Whether workers shall stop after their chunk."""
+        return self._event.is_set()
+
+    def set(self, reason: str) -> None:
+        """Ask to stop; the first reason is kept."""
+        if self.reason is None:
+            self.reason = reason
+        self._event.set()
+
+    def sleep(self, seconds: float) -> None:
+        """Wait, but not beyond a stop."""
+        self._event.wait(seconds)
+
+    @contextmanager
+    def on_signals(self) -> Iterator[None]:
+        """Answer SIGINT and SIGTERM: the first finishes the chunk, the second aborts it; both leave a resumable run."""
+
+        def answer(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is Python's
+            if self.is_set:
+                self.is_aborting = True
+                # A handler may interrupt the very code that holds the connection's lock: cancel from elsewhere.
+                threading.Thread(target=self._abort, daemon=True).start()
+            self.set(f"signal {signal.Signals(number).name}")
+
+        before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)

@@ -1,0 +1,65 @@
+-- name: count_blocks
+SELECT (pg_relation_size({target_name}::regclass) / current_setting('block_size')::bigint)::bigint AS blocks
+
+-- name: delete_block_range
+-- A TID range scan: one pass over the table in bounded steps, whatever indexes it has.
+DELETE FROM {target} WHERE ctid >= %(first)s::tid AND ctid < %(end)s::tid AND run_id = %(run_id)s
+
+-- name: has_rows
+SELECT EXISTS (SELECT FROM {target} WHERE run_id = %(run_id)s) AS found
+
+-- name: count_rows
+SELECT count(*) AS found FROM {target} WHERE run_id = %(run_id)s
+
+-- name: find_conflicts
+-- Tags of the run that people have come to use or have edited since: their links, synonyms or changed values.
+SELECT
+    tag.id::text AS key,
+    CASE
+        WHEN link.n > 0 THEN link.n::text || ' links that the run did not make use this tag'
+        WHEN synonym.n > 0 THEN synonym.n::text || ' synonyms that the run did not make point to this tag'
+        ELSE 'the tag was edited since'
+    END AS problem
+FROM {tags} AS tag
+LEFT JOIN LATERAL (
+    SELECT count(*) AS n FROM {song_tags} AS link WHERE link.tag_id = tag.id AND link.run_id IS DISTINCT FROM %(run_id)s
+) AS link ON true
+LEFT JOIN LATERAL (
+    SELECT count(*) AS n
+    FROM {tag_synonyms} AS synonym
+    WHERE synonym.canonical_tag_id = tag.id AND synonym.run_id IS DISTINCT FROM %(run_id)s
+) AS synonym ON true
+LEFT JOIN segue.journal AS made
+    ON made.run_id = %(run_id)s AND made.table_name = 'tags' AND made.kind = 'created' AND made.key = tag.id::text
+WHERE
+    tag.run_id = %(run_id)s
+    AND (
+        link.n > 0
+        OR synonym.n > 0
+        OR made.after IS DISTINCT FROM jsonb_build_object(
+            'name', tag.name, 'category', tag.category, 'color', tag.color, 'is_standard', tag.is_standard
+        )
+    )
+ORDER BY 1
+
+-- name: lock_tags
+-- New links and synonyms to these tags wait from here on, so that none can slip in between the look and the deletion.
+SELECT count(*) AS locked
+FROM (SELECT tag.id FROM {tags} AS tag WHERE tag.run_id = %(run_id)s ORDER BY tag.id FOR UPDATE) AS locked
+
+-- name: delete_tags
+DELETE FROM {tags} AS tag WHERE tag.run_id = %(run_id)s AND NOT tag.id = ANY(%(kept)s::uuid[])
+
+-- name: delete_quarantine
+DELETE FROM segue.quarantine WHERE run_id = %(run_id)s
+
+-- name: delete_vocabulary
+DELETE FROM segue.vocabulary WHERE run_id = %(run_id)s
+
+-- name: mark_journal
+UPDATE segue.journal SET undone_at = clock_timestamp() WHERE run_id = %(run_id)s AND kind = 'created' AND undone_at IS NULL
+
+-- name: recount_kept_tags
+UPDATE {tags} AS tag
+SET usage_count = (SELECT count(*) FROM {song_tags} AS link WHERE link.tag_id = tag.id)
+WHERE tag.run_id = %(run_id)s

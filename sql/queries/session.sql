@@ -1,0 +1,24 @@
+-- name: begin_repeatable_read
+SET TRANSACTION ISOLATION LEVEL REPEATABLE READ
+
+-- name: begin_read_committed
+SET TRANSACTION ISOLATION LEVEL READ COMMITTED
+
+-- name: bound_waits
+-- One statement, so one round trip; all LOCAL, so a pooler never leaks them into another client's session.
+SELECT
+    set_config('lock_timeout', %(lock_timeout)s, true),
+    set_config('jit', 'off', true),
+    set_config('work_mem', '64MB', true),
+    set_config('timezone', 'UTC', true)
+
+-- name: describe_server
+SELECT
+    current_setting('server_version_num')::int / 10000 AS major,
+    current_setting('server_version') AS version,
+    pg_backend_pid() AS backend_pid,
+    to_regclass('segue.alembic_version') IS NOT NULL AS has_schema,
+    pg_is_in_recovery() AS in_recovery
+
+-- name: read_revision
+SELECT version_num FROM segue.alembic_version

@@ -1,0 +1,58 @@
+-- name: find_tables
+-- Ordinary, partitioned and foreign tables and views by name, for the look-up and for "did you mean".
+SELECT namespace.nspname AS schema_name, class.relname AS table_name, class.oid::bigint AS oid
+FROM pg_class AS class
+JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
+WHERE class.relkind IN ('r', 'p', 'f', 'v', 'm') AND namespace.nspname = %(schema)s
+ORDER BY class.relname
+
+-- name: list_columns
+SELECT
+    attribute.attname AS name,
+    format_type(attribute.atttypid, NULL) AS type,
+    attribute.attnotnull AS is_not_null,
+    has_column_privilege(attribute.attrelid, attribute.attnum, 'SELECT') AS is_readable,
+    EXISTS (
+        SELECT FROM pg_index AS index
+        WHERE
+            index.indrelid = attribute.attrelid AND index.indisunique AND index.indpred IS NULL AND index.indisvalid
+            AND index.indnkeyatts = 1 AND index.indkey[0] = attribute.attnum
+    ) AS is_unique
+FROM pg_attribute AS attribute
+WHERE attribute.attrelid = %(oid)s::oid AND attribute.attnum > 0 AND NOT attribute.attisdropped
+ORDER BY attribute.attnum
+
+-- name: count_rows
+SELECT count(*) AS total FROM {table}
+
+-- name: cut_keys
+-- Keys at even percentiles of a sample, as text.
+SELECT array_agg(cut.key::text ORDER BY cut.key) AS cuts
+FROM (
+    SELECT unnest(percentile_disc(%(shares)s::float8[]) WITHIN GROUP (ORDER BY {key})) AS key
+    FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
+) AS cut
+
+-- name: page
+-- {conditions} bound the keys; LIMIT NULL is no limit.
+SELECT {key} AS k, {value} AS v FROM {table} WHERE {conditions} ORDER BY {key} LIMIT %(limit)s
+
+-- name: page_of_keys
+SELECT {key} AS k, {value} AS v FROM {table} WHERE {key} = ANY(%(keys)s::{key_type}[])
+
+-- name: whole
+SELECT {key} AS k, {value} AS v FROM {table} WHERE {conditions}
+
+-- name: sample
+SELECT {key} AS k, {value} AS v FROM {table} WHERE {conditions} ORDER BY random() LIMIT %(limit)s
+
+-- name: after
+({column}) > (%(after)s::{key_type})
+
+-- name: upto
+({column}) <= (%(upto)s::{key_type})
+
+-- name: find_median
+-- The key in the middle of a range, to halve it.
+SELECT (percentile_disc(0.5) WITHIN GROUP (ORDER BY page.k))::text AS median, count(*) AS row_count
+FROM ({page}) AS page
