@@ -18,16 +18,19 @@ class Context:
     """What a step may know about the run it works for.
 
     Attributes:
-        run_id: the run; 0 in a dry run, which has no row and takes no sequence number.
-        schema: the application's schema.
+        run_id: the run; negative in a dry run, which has no row and takes no sequence number.
         at: the run's start, written as the time of everything that it creates.
-        plan: what `Step.prepare` decided; JSON.
+        plan: what `Step.prepare` decided; JSON, empty in a dry run.
     """
 
     run_id: int
-    schema: str
-    at: object
+    at: datetime
     plan: Mapping[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def rehearsing(cls) -> "Context":
+        """Return the context of a dry run: what it writes bears a number that no run has."""
+        return cls(-random.randrange(1, 2**62), datetime.now(UTC))
 
 
 @dataclass(frozen=True)

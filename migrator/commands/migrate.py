@@ -9,7 +9,7 @@ import click
 from migrator import registry, report, run_store
 from migrator.commands.session import Session, command, json_option, print_json, say, session_argument
 from migrator.dry_run import rehearse
-from migrator.errors import Exit, Stopped, UsageError
+from migrator.errors import Exit, Refused, Stopped, UsageError
 from migrator.migration import Migration, Step
 from migrator.progress import observing
 from migrator.rollback import Rollback
@@ -217,7 +217,7 @@ def open_run(database: Database, session: Session, run_id: int | None) -> tuple[
     """Return a run, by default the latest that is not rolled back, and its migration's step.
 
     Raises:
-        UsageError: there is no run.
+        Refused: there is no run.
     """
     from migrator.preflight import preflight  # noqa: PLC0415
 
@@ -226,7 +226,7 @@ def open_run(database: Database, session: Session, run_id: int | None) -> tuple[
         if run_id is None:
             row = transaction.first("runs.find_rollback_candidate")
             if row is None:
-                raise UsageError("there is no run to work on; see: segue status")
+                raise Refused("there is no run to work on; see: segue status")
             run = Run.of(row)
         else:
             run = run_store.find(transaction, run_id)
