@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from sql.server_place import Place
     from sql.server_user import ServerUser
 
-ROLE = "segue"
+ROLE = "postgres"  # not "segue": then "$user" in search_path would name our operational schema
 INIT_SECONDS = 120
 LAUNCH_SECONDS = 10
 PING_SECONDS = 2
@@ -36,7 +36,7 @@ def defaults() -> dict[str, str]:
     """Return settings for a developer's machine: durable, of moderate size, the same everywhere."""
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
     return {
-        "cluster_name": ROLE,
+        "cluster_name": "segue",
         "jit": "off",
         "lc_messages": "C",
         "log_timezone": "UTC",

@@ -10,9 +10,9 @@ r"""What a tag is called: one spelling for display, one for comparison, and why 
 - A text longer than `LONGEST` after its white space is folded is left at that by both functions. It can never be a
   name, and canonical ordering takes quadratic time on a long run of combining marks: a server could not even cancel it.
 
-Limit: NFKC follows the Unicode version of the running Python and of the server (Python 3.11 and PostgreSQL 14 and 15
-have Unicode 14, PostgreSQL 18 has 16). Unicode never changes an assigned character's NFKC, so only a character that
-one side does not know yet can come out differently. Tests leave out what the running Python calls unassigned (Cn).
+Limit: NFKC follows the Unicode version of the running Python (3.11: 14) and of the server (PostgreSQL 15: 14, 18: 16).
+Unicode never changes an assigned character's NFKC, so only a character that one side does not know yet can come out
+differently. Tests leave out what the running Python calls unassigned (Cn), and what an older server does not know.
 """
 
 import re

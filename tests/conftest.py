@@ -40,7 +40,7 @@ class Server:
 
     def url(self, database: str) -> str:
         """Return the URL of one of its databases."""
-        return f"postgresql://segue@/{quote(database)}?host={quote(self.sockets, safe='')}&port={self.port}"
+        return f"postgresql://postgres@/{quote(database)}?host={quote(self.sockets, safe='')}&port={self.port}"
 
 
 @pytest.fixture(scope="session")

@@ -1,8 +1,10 @@
 -- The SQL twin of tags/normalise.py, equal on every text; its docstring is the contract. Needs PostgreSQL 14 or later,
 -- the encoding UTF8 and the schema segue. COLLATE "C" keeps the database's locale out, and lets a column with a
--- nondeterministic collation in. A caller's search_path redirects nothing: RETURN bodies are parsed when they are
--- created, the PL/pgSQL ones set their own. They are PL/pgSQL because servers before 18 plan an SQL function that
--- another function calls anew at every call (290 µs instead of 15).
+-- nondeterministic collation in.
+--
+-- A caller's search_path redirects nothing: RETURN bodies are parsed when they are created, PL/pgSQL ones qualify all.
+-- (SET search_path would make PostgreSQL 18 plan `segue.clean_tag` anew whenever it is called on another path: 100 µs.)
+-- Two are PL/pgSQL because servers before 18 plan an SQL function that another one calls at every call: 290 µs, not 15.
 
 -- Every inner run of white space becomes one U+0020; both ends are trimmed of it and of zero-width characters.
 CREATE OR REPLACE FUNCTION segue.fold_space(raw text) RETURNS text
@@ -18,14 +20,14 @@ RETURN btrim(
     E' \u00AD\u180E\u200B\u200C\u200D\u2060\uFEFF'
 );
 
--- NFKC. Some servers (15.18; not 18.6) lose a U+11A7 that follows a Hangul syllable: a bar, which composes with nothing,
--- keeps the two apart. Taking it out again is exact, since one was put before every U+11A7.
+-- NFKC. Some servers (15.18; not 18.6) lose a U+11A7 after a Hangul syllable: a bar, which composes with nothing, keeps
+-- the two apart. Taking it out again is exact, since one was put before every U+11A7.
 CREATE OR REPLACE FUNCTION segue.nfkc(raw text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 RETURN replace(normalize(replace(raw COLLATE "C", E'\u11A7', E'|\u11A7'), NFKC), E'|\u11A7', E'\u11A7');
 
--- The display form. A text beyond 1000 characters (LONGEST) only has its white space folded: normalize() takes quadratic
--- time on combining marks, without looking for a cancel.
+-- The display form. A text beyond 1000 characters (LONGEST) only has its white space folded: normalize() can take
+-- quadratic time, and never looks for a cancel.
 CREATE OR REPLACE FUNCTION segue.clean_tag(raw text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE STRICT
 RETURN CASE
@@ -157,17 +159,16 @@ RETURN jsonb '{
 -- The comparison form, for any characters. ARRAY keeps the letters' order: a function's rows come as it makes them.
 CREATE OR REPLACE FUNCTION segue.normalise_unicode_tag(raw text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
     clean text := segue.clean_tag(raw);
 BEGIN
-    IF char_length(clean) > 1000 THEN
+    IF pg_catalog.char_length(clean) OPERATOR(pg_catalog.>) 1000 THEN
         RETURN clean;
     END IF;
-    RETURN segue.nfkc(array_to_string(ARRAY(
-        SELECT coalesce(jsonb_object_field_text(segue.case_folding(), letter), letter)
-        FROM unnest(string_to_array(clean, NULL)) AS letter
+    RETURN segue.nfkc(pg_catalog.array_to_string(ARRAY(
+        SELECT coalesce(pg_catalog.jsonb_object_field_text(segue.case_folding(), letter), letter)
+        FROM pg_catalog.unnest(pg_catalog.string_to_array(clean, NULL)) AS letter
     ), ''));
 END;
 $$;
@@ -184,16 +185,21 @@ END;
 -- Why a text cannot become a tag, or NULL. (PostgreSQL holds neither lone surrogates nor U+0000.)
 CREATE OR REPLACE FUNCTION segue.tag_problem(raw text) RETURNS text
 LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE STRICT
-SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-    control text := substring(raw COLLATE "C", E'[\x01-\x08\x0E-\x1F\x7F\u0080-\u0084\u0086-\u009F]');
+    control text := pg_catalog.substring(
+        raw COLLATE "C", E'[\x01-\x08\x0E-\x1F\x7F\u0080-\u0084\u0086-\u009F]'
+    );
+    code text := pg_catalog.upper(pg_catalog.to_hex(pg_catalog.ascii(control)) COLLATE "C");
+    bytes integer := pg_catalog.octet_length(raw);
 BEGIN
     IF control IS NOT NULL THEN
-        RETURN concat('control character U+', lpad(upper(to_hex(ascii(control)) COLLATE "C"), 4, '0'));
-    ELSIF octet_length(raw) <= 50 AND octet_length(raw) = char_length(raw) THEN
+        RETURN pg_catalog.concat('control character U+', pg_catalog.lpad(code, 4, '0'));
+    ELSIF bytes OPERATOR(pg_catalog.<=) 50 AND bytes OPERATOR(pg_catalog.=) pg_catalog.char_length(raw) THEN
         RETURN NULL;
-    ELSIF greatest(char_length(segue.clean_tag(raw)), char_length(segue.normalise_tag(raw))) > 50 THEN
+    ELSIF greatest(pg_catalog.char_length(segue.clean_tag(raw)), pg_catalog.char_length(segue.normalise_tag(raw)))
+        OPERATOR(pg_catalog.>) 50
+    THEN
         RETURN 'longer than 50 characters';
     END IF;
     RETURN NULL;

@@ -587,7 +587,7 @@ def test_an_ordinary_user_needs_nothing_outside_home(home: Path) -> None:
     try:
         for _ in range(2):
             done = subprocess.run([python, "-c", UP, str(inner)], capture_output=True, text=True, **account)
-            assert (done.stderr, ask(done.stdout.strip(), "SELECT current_user")) == ("", "segue")
+            assert (done.stderr, ask(done.stdout.strip(), "SELECT current_user")) == ("", "postgres")
         assert {path.owner() for path in (inner, *inner.rglob("*"))} == {"nobody"}
         server.down()
         server.up()
