@@ -5,9 +5,9 @@ from pathlib import Path
 
 import click
 
+from migrator.commands.control import cancel, pause, resume
 from migrator.commands.database import db, load
 from migrator.commands.inspect import certificate, quarantine, status, validate
-from migrator.commands.control import cancel, pause, resume
 from migrator.commands.migrate import migrate, rollback
 from migrator.commands.session import Session
 from migrator.commands.vocabulary import vocabulary
@@ -17,12 +17,51 @@ SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
 @click.group(context_settings=SETTINGS)
-@click.option("--database-url", envvar="DATABASE_URL", show_envvar=True, help="postgresql://user@host:5432/name  [default: an embedded PostgreSQL]")
-@click.option("--home", type=click.Path(path_type=Path), default=".segue", envvar="SEGUE_HOME", show_envvar=True, show_default=True, help="Where the embedded PostgreSQL lives.")
-@click.option("--pg-bin", envvar="SEGUE_PG_BIN", show_envvar=True, help="Directory of PostgreSQL's programs for the embedded server.")
-@click.option("--schema", default="public", envvar="SEGUE_SCHEMA", show_envvar=True, show_default=True, help="The application's schema.")
-@click.option("--migrations", type=click.Path(path_type=Path), envvar="SEGUE_MIGRATIONS", show_envvar=True, help="Directory of further migration files.")
-@click.option("--lock-timeout-ms", type=click.IntRange(1, 600_000), default=5_000, envvar="SEGUE_LOCK_TIMEOUT_MS", show_envvar=True, show_default=True, help="How long one statement waits for a lock.")
+@click.option(
+    "--database-url",
+    envvar="DATABASE_URL",
+    show_envvar=True,
+    help="postgresql://user@host:5432/name  [default: an embedded PostgreSQL]",
+)
+@click.option(
+    "--home",
+    type=click.Path(path_type=Path),
+    default=".segue",
+    envvar="SEGUE_HOME",
+    show_envvar=True,
+    show_default=True,
+    help="Where the embedded PostgreSQL lives.",
+)
+@click.option(
+    "--pg-bin",
+    envvar="SEGUE_PG_BIN",
+    show_envvar=True,
+    help="Directory of PostgreSQL's programs for the embedded server.",
+)
+@click.option(
+    "--schema",
+    default="public",
+    envvar="SEGUE_SCHEMA",
+    show_envvar=True,
+    show_default=True,
+    help="The application's schema.",
+)
+@click.option(
+    "--migrations",
+    type=click.Path(path_type=Path),
+    envvar="SEGUE_MIGRATIONS",
+    show_envvar=True,
+    help="Directory of further migration files.",
+)
+@click.option(
+    "--lock-timeout-ms",
+    type=click.IntRange(1, 600_000),
+    default=5_000,
+    envvar="SEGUE_LOCK_TIMEOUT_MS",
+    show_envvar=True,
+    show_default=True,
+    help="How long one statement waits for a lock.",
+)
 @click.version_option(package_name="segue")
 @click.pass_context
 def segue(

@@ -87,7 +87,9 @@ def _chunks(
     seconds, chunks = 0.0, 0
     while not (stop.is_set or result.is_complete or _is_over(limits, seconds, chunks)):
         started, rows = time.monotonic(), size.size
-        converted, problems = retrying(partial(_chunk, database, step, context, KeyRange(cursor), rows), 0, observers, stop)
+        converted, problems = retrying(
+            partial(_chunk, database, step, context, KeyRange(cursor), rows), 0, observers, stop
+        )
         took = time.monotonic() - started
         size.learn(converted.counts.rows, took)
         seconds, chunks = seconds + took, chunks + 1

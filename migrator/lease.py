@@ -3,6 +3,7 @@
 import threading
 import uuid
 from types import TracebackType
+from typing import Any
 
 from migrator import run_store
 from migrator.errors import LeaseLost, RunHeld
@@ -46,7 +47,9 @@ class Lease:
             raise self._failure
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._ended.set()
         self._thread.join(timeout=2 * HEARTBEAT_SECONDS)
 
@@ -69,8 +72,12 @@ class Lease:
                 return
 
     def _hold(self, session: Transaction) -> None:
-        values = {"run_id": self._run.id, "token": self.token, "lease": f"{LEASE_SECONDS} seconds"}
-        values["backend_pid"] = _session_pid(session)  # type: ignore[assignment]
+        values: dict[str, Any] = {
+            "run_id": self._run.id,
+            "token": self.token,
+            "lease": f"{LEASE_SECONDS} seconds",
+            "backend_pid": _session_pid(session),
+        }
         if not self._claimed.is_set():
             self._claim(session, values)
             self._claimed.set()
@@ -86,7 +93,7 @@ class Lease:
     #: False right after a reconnection, so that the lease shows the new session at once.
     _is_quiet = False
 
-    def _claim(self, session: Transaction, values: dict[str, str]) -> None:
+    def _claim(self, session: Transaction, values: dict[str, Any]) -> None:
         if not session.all("runs.claim_run", **values, holder=run_store.actor()):
             row = session.one("runs.find_run", run_id=self._run.id)
             since = row["held_since"].isoformat(timespec="seconds") if row["held_since"] else "a moment ago"

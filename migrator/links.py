@@ -1,7 +1,10 @@
 """The table of links while a run fills it: what guards it, what may wait until the end, and how to put it back."""
 
+import re
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from psycopg import sql as psql
@@ -9,12 +12,13 @@ from psycopg import sql as psql
 from migrator.errors import Refused
 from migrator.migration import Context
 from migrator.source import KEY_TYPES, TableSource
-from sql.database import Fragments, Transaction
+from sql.database import Fragments, Transaction, compose, literal_sql
 from sql.errors import DatabaseError, MissingPrivilege, UniqueViolation
 
 Transact = Callable[[Callable[[Transaction], None]], None]
 
 SONGS_KEY = "song_tags_song_id_fkey"
+FOREIGN_KEY_VIOLATION = "23503"
 
 
 class LinkTable:
@@ -44,14 +48,17 @@ class LinkTable:
         found = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)
         may_be_fresh = found["is_ours"] and found["is_empty"]
         if load == "fresh" and not may_be_fresh:
-            raise Refused(f"{self.name} {'holds rows' if found['is_ours'] else 'is not Segue’s own'}; --load fresh needs an empty table that Segue made")
+            raise Refused(
+                f"{self.name} {'holds rows' if found['is_ours'] else 'is the application’s own'}; "
+                "--load fresh needs an empty table that Segue made"
+            )
         mode = "fresh" if may_be_fresh and load != "live" else "live"
         wanted = KEY_TYPES[self.source.key_type]
         fits = KEY_TYPES.get(found["key_type"]) == wanted
         if not fits and not may_be_fresh:
             raise Refused(
-                f"{self.name}.song_id is {found['key_type']} but {self.source}.{self.source.key} is {self.source.key_type}; "
-                f"change the column's type, or use an empty table"
+                f"{self.name}.song_id is {found['key_type']} but {self.source}.{self.source.key} is "
+                f"{self.source.key_type}; change the column's type, or use an empty table"
             )
         foreign = [guard for guard in found["constraints"] if guard["kind"] == "f"]
         taken = found["constraints"] if mode == "fresh" else (foreign if found["is_ours"] else [])
@@ -71,7 +78,7 @@ class LinkTable:
     def fit_key_type(self, transaction: Transaction, plan: dict[str, Any]) -> None:
         """Give the empty table the type of the source's key."""
         if plan["key_type_before"] is not None:
-            self._run(transaction, "change_key_type", key_type=psql.SQL(KEY_TYPES[self.source.key_type]))
+            self._run(transaction, "change_key_type", key_type=literal_sql(KEY_TYPES[self.source.key_type]))
 
     def strip(self, transaction: Transaction, plan: dict[str, Any]) -> None:
         """Take away the guards that the plan names."""
@@ -83,38 +90,40 @@ class LinkTable:
     def guard(self, context: Context, transact: Transact) -> None:
         """Make keys and indexes that the plan took away; foreign keys guard new rows from here on (NOT VALID)."""
         plan = context.plan
-        primary = [guard for guard in plan["constraints"] if guard["kind"] == "p"]
+        primary = [guard["name"] for guard in plan["constraints"] if guard["kind"] == "p"]
         with ThreadPoolExecutor(2) as side_by_side:
             # Two index builds share a SHARE lock, so they may run at the same time.
-            builds = [side_by_side.submit(transact, self._index_builder(index)) for index in plan["indexes"]]
-            for guard in primary:
-                self._build_unique(context, guard["name"], transact)
+            builds = [
+                side_by_side.submit(transact, partial(self._build_index, definition=index["definition"]))
+                for index in plan["indexes"]
+            ]
+            for name in primary:
+                self._build_unique(context, name, transact)
             for build in builds:
                 build.result()
-        for guard in primary:
-            transact(lambda transaction, name=guard["name"]: self._add_primary_key(transaction, name))  # type: ignore[misc]
+        for name in primary:
+            transact(partial(self._add_primary_key, name=name))
         for name, definition in self._foreign_keys(context):
-            transact(lambda transaction, name=name, definition=definition: self._add_foreign_key(transaction, name, definition))  # type: ignore[misc]
+            transact(partial(self._add_foreign_key, name=name, definition=definition))
 
     def validate_keys(self, context: Context, transact: Transact) -> None:
         """Prove the foreign keys for old rows; links of songs or tags deleted meanwhile go first."""
+        found: list[str] = []
 
-        def names(transaction: Transaction) -> None:
+        def look(transaction: Transaction) -> None:
             found.extend(row["name"] for row in transaction.all("constraints.list_not_valid", song_tags=self.name))
 
-        found: list[str] = []
-        transact(names)
+        transact(look)
         ours = {name for name, _ in self._foreign_keys(context)}
-        for name in found:
-            if name not in ours:
-                continue
+        for name in ours.intersection(found):
+            prove = partial(self._run, query="validate_foreign_key", name=psql.Identifier(name))
             try:
-                transact(lambda transaction, name=name: self._run(transaction, "validate_foreign_key", name=psql.Identifier(name)))  # type: ignore[misc]
+                transact(prove)
             except DatabaseError as error:
-                if error.sqlstate != "23503":
+                if error.sqlstate != FOREIGN_KEY_VIOLATION:
                     raise
-                transact(lambda transaction: self._run(transaction, "delete_orphan_links"))
-                transact(lambda transaction, name=name: self._run(transaction, "validate_foreign_key", name=psql.Identifier(name)))  # type: ignore[misc]
+                transact(partial(self._run, query="delete_orphan_links"))
+                transact(prove)
 
     def restore(self, context: Context, transact: Transact) -> None:
         """Put the table's guards back as they were before the run, also when it was interrupted half-way."""
@@ -129,7 +138,7 @@ class LinkTable:
             before = context.plan["key_type_before"]
             found = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)
             if before is not None and found["is_empty"] and found["key_type"] != before:
-                self._run(transaction, "change_key_type", key_type=psql.SQL(before))
+                self._run(transaction, "change_key_type", key_type=literal_sql(before))
 
         transact(give_back)
 
@@ -138,45 +147,44 @@ class LinkTable:
             if guard["kind"] == "f" and guard["name"] != SONGS_KEY:
                 yield guard["name"], guard["definition"].removesuffix(" NOT VALID")
         if context.plan["is_ours"]:
-            from sql.database import compose  # noqa: PLC0415
-
             yield SONGS_KEY, compose("constraints.foreign_key_to_songs", self.fragments).as_string(None)
 
-    def _index_builder(self, index: dict[str, str]) -> Callable[[Transaction], None]:
-        definition = index["definition"].replace("CREATE INDEX ", "CREATE INDEX IF NOT EXISTS ", 1).replace(
-            "CREATE UNIQUE INDEX ", "CREATE UNIQUE INDEX IF NOT EXISTS ", 1
-        )
-        return lambda transaction: self._run(transaction, "create_index", definition=psql.SQL(definition.replace("{", "{{").replace("}", "}}")))  # type: ignore[arg-type]
+    def _build_index(self, transaction: Transaction, definition: str) -> None:
+        again = re.sub(r"^CREATE (UNIQUE )?INDEX ", r"CREATE \1INDEX IF NOT EXISTS ", definition)
+        self._run(transaction, "create_index", definition=literal_sql(again))
 
     def _build_unique(self, context: Context, name: str, transact: Transact) -> None:
         def build(transaction: Transaction) -> None:
-            guards = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)["constraints"]
-            if name not in {guard["name"] for guard in guards}:
+            if name not in self._guards(transaction):
                 self._run(transaction, "create_unique_index", name=psql.Identifier(name))
 
         try:
             transact(build)
         except UniqueViolation:
-            transact(lambda transaction: self._run(transaction, "delete_duplicate_links", values={"run_id": context.run_id}))
+            transact(partial(self._run, query="delete_duplicate_links", values={"run_id": context.run_id}))
             transact(build)
 
     def _add_primary_key(self, transaction: Transaction, name: str) -> None:
-        guards = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)["constraints"]
-        if name not in {guard["name"] for guard in guards}:
+        if name not in self._guards(transaction):
             self._run(transaction, "add_primary_key", name=psql.Identifier(name))
 
     def _add_foreign_key(self, transaction: Transaction, name: str, definition: str) -> None:
-        guards = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)["constraints"]
-        if name in {guard["name"] for guard in guards}:
+        if name in self._guards(transaction):
             return
-        try:
-            with transaction.savepoint():
-                self._run(
-                    transaction, "add_foreign_key", name=psql.Identifier(name), definition=psql.SQL(definition)  # type: ignore[arg-type]
-                )
-        except MissingPrivilege:
-            # Without REFERENCES on the songs the links are as right, only not guarded against later deletions.
-            return
+        # Without REFERENCES on the songs the links are as right, only not guarded against later deletions.
+        with suppress(MissingPrivilege), transaction.savepoint():
+            self._run(transaction, "add_foreign_key", name=psql.Identifier(name), definition=literal_sql(definition))
 
-    def _run(self, transaction: Transaction, query: str, values: dict[str, object] | None = None, **fragments: psql.Composable) -> None:
+    def _guards(self, transaction: Transaction) -> set[str]:
+        """Return the names of the constraints that the table has now."""
+        found = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)
+        return {guard["name"] for guard in found["constraints"]}
+
+    def _run(
+        self,
+        transaction: Transaction,
+        query: str,
+        values: dict[str, object] | None = None,
+        **fragments: psql.Composable,
+    ) -> None:
         transaction.run(f"constraints.{query}", {**self.fragments, **fragments}, **(values or {}))

@@ -109,11 +109,20 @@ class Preview:
 class Step(Protocol):
     """How pages become target rows. The runner owns time: transactions, cursors, retries and stops."""
 
-    source: TableSource
-    #: Tables that get `run_id` provenance, without schema, in the order of creation; rollback goes backwards.
-    targets: tuple[str, ...]
-    #: Names for query templates, among them every target's.
-    fragments: Mapping[str, psql.Composable]
+    @property
+    def source(self) -> TableSource:
+        """Where the rows come from."""
+        ...
+
+    @property
+    def targets(self) -> tuple[str, ...]:
+        """Tables that get `run_id` provenance, without schema, in the order of creation; rollback goes backwards."""
+        ...
+
+    @property
+    def fragments(self) -> Mapping[str, psql.Composable]:
+        """Names for query templates, among them every target's."""
+        ...
 
     def prepare(self, transaction: Transaction, context: Context) -> dict[str, Any]:
         """Once, before the first chunk, in the transaction that stores the result as the plan; never empty."""

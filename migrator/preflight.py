@@ -15,7 +15,9 @@ def preflight(database: Database) -> None:
     with database.transaction() as transaction:
         server = transaction.one("session.describe_server")
         if server["major"] < OLDEST_SERVER:
-            raise Refused(f"PostgreSQL {server['version']} at {database} is too old; Segue needs {OLDEST_SERVER} or newer")
+            raise Refused(
+                f"PostgreSQL {server['version']} at {database} is too old; Segue needs {OLDEST_SERVER} or newer"
+            )
         if server["in_recovery"]:
             raise Refused(f"{database} is a read-only standby; connect to the primary")
         if not server["has_schema"]:

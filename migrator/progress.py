@@ -87,7 +87,8 @@ def _bar() -> Iterator[Observer]:
         TextColumn("[bold]{task.description}"),
         BarColumn(),
         MofNCompleteColumn(),
-        TextColumn("{task.fields[rate]:,.0f} rows/s  ETA {task.fields[eta]}  chunk {task.fields[chunk]}  errors {task.fields[errors]} {task.fields[note]}"),
+        TextColumn("{task.fields[rate]:,.0f} rows/s  ETA {task.fields[eta]}  chunk {task.fields[chunk]}"),
+        TextColumn("errors {task.fields[errors]} {task.fields[note]}"),
     )
     meter, lock = Meter(), threading.Lock()
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:

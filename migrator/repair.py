@@ -1,6 +1,5 @@
 """Converting rows again: edits that users made while the run went on, mismatches, and quarantine retries."""
 
-
 from migrator import run_store
 from migrator.migration import Context, Step
 from migrator.run_store import Partition

@@ -18,7 +18,11 @@ LONGEST_WAIT_SECONDS = 15
 
 
 def retrying(
-    action: Callable[[], Result], run_id: int, observers: tuple[Observer, ...], stop: StopSignal, attempts: int = ATTEMPTS
+    action: Callable[[], Result],
+    run_id: int,
+    observers: tuple[Observer, ...],
+    stop: StopSignal,
+    attempts: int = ATTEMPTS,
 ) -> Result:
     """Call `action`, again after a transient database failure; the last failure is raised as it is.
 

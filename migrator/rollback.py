@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import Any
 
 from psycopg import sql as psql
 from psycopg.types.json import Jsonb
@@ -116,11 +117,18 @@ class Rollback:
                 run = run_store.find(transaction, self.run.id)
                 if self.on_conflict == "abort" and (conflicts := self._conflicts(transaction)):
                     raise Refused(
-                        f"run {run.id} has {len(conflicts)} conflicts (first: tag {conflicts[0].key}: {conflicts[0].problem}); "
+                        f"run {run.id} has {len(conflicts)} conflicts, first: tag {conflicts[0].key}: "
+                        f"{conflicts[0].problem}; nothing was changed; "
                         "see 'segue rollback --dry-run', then choose --on-conflict keep or force"
                     )
                 if run.status is not RunState.ROLLING_BACK:
-                    run_store.move(transaction, run, RunState.ROLLING_BACK, token=lease.token, detail={"on_conflict": self.on_conflict})
+                    run_store.move(
+                        transaction,
+                        run,
+                        RunState.ROLLING_BACK,
+                        token=lease.token,
+                        detail={"on_conflict": self.on_conflict},
+                    )
                     self._save(transaction, lease, RolledBack(run.id, run.status))
                 return run_store.find(transaction, self.run.id)
 
@@ -152,7 +160,9 @@ class Rollback:
                 removed = transaction.run(
                     "rollback.delete_block_range", target, first=f"({first},0)", end=f"({end},0)", run_id=self.run.id
                 )
-                after = RolledBack(result.run_id, result.status, {**result.removed, name: result.removed[name] + removed})
+                after = RolledBack(
+                    result.run_id, result.status, {**result.removed, name: result.removed[name] + removed}
+                )
                 self._save(transaction, lease, after)
                 return removed
 
@@ -201,8 +211,8 @@ class Rollback:
         if transaction.run("runs.save_rollback", run_id=self.run.id, rollback=Jsonb(record), token=lease.token) != 1:
             raise LeaseLost(f"run {self.run.id} was taken over by another process")
 
-    def _one(self, query: str, target: dict[str, psql.Composable]) -> dict[str, object]:
-        def look() -> dict[str, object]:
+    def _one(self, query: str, target: dict[str, psql.Composable]) -> dict[str, Any]:
+        def look() -> dict[str, Any]:
             with self.database.transaction() as transaction:
                 return transaction.one(query, target, **({"run_id": self.run.id} if "has" in query else {}))
 

@@ -160,10 +160,17 @@ def move(
 
 
 def note(
-    transaction: Transaction, run_id: int, kind: str, *, to_status: str | None = None, detail: Mapping[str, Any] | None = None
+    transaction: Transaction,
+    run_id: int,
+    kind: str,
+    *,
+    to_status: str | None = None,
+    detail: Mapping[str, Any] | None = None,
 ) -> None:
     """Append an event."""
-    transaction.run("runs.add_event", run_id=run_id, actor=actor(), kind=kind, to_status=to_status, detail=Jsonb(detail or {}))
+    transaction.run(
+        "runs.add_event", run_id=run_id, actor=actor(), kind=kind, to_status=to_status, detail=Jsonb(detail or {})
+    )
 
 
 def save_checkpoint(
@@ -205,7 +212,7 @@ def restate(transaction: Transaction, run_id: int, ordinal: int, recounted: Conv
         raise LeaseLost(f"run {run_id}, partition {ordinal}: another process has taken the run over")
 
 
-def _columns(converted: Converted) -> dict[str, int]:
+def _columns(converted: Converted) -> dict[str, Any]:
     counts = vars(converted.counts)
     return {
         "row_count": counts["rows"],

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import TypeVar
 
 from psycopg.types.json import Jsonb
 
@@ -22,6 +22,8 @@ from migrator.validation import Validation, validate
 from migrator.worker import Budget, Limits, Work
 from sql.database import Database, Transaction
 from sql.errors import UniqueViolation
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -65,7 +67,9 @@ class Outcome:
 class Runner:
     """Runs one request; the object lives as long as the command."""
 
-    def __init__(self, database: Database, request: Request, stop: StopSignal, observers: tuple[Observer, ...] = ()) -> None:
+    def __init__(
+        self, database: Database, request: Request, stop: StopSignal, observers: tuple[Observer, ...] = ()
+    ) -> None:
         self.database = database
         self.request = request
         self.stop = stop
@@ -90,7 +94,9 @@ class Runner:
             try:
                 self._work(step, run, lease, outcome)
             except Stopped as stopped:
-                self._close(run, lease, RunState.CANCELLED if stopped.reason == "cancel" else RunState.PAUSED, stopped.reason)
+                self._close(
+                    run, lease, RunState.CANCELLED if stopped.reason == "cancel" else RunState.PAUSED, stopped.reason
+                )
                 raise
             except LeaseLost:
                 raise
@@ -118,11 +124,17 @@ class Runner:
         if last is not None and last.status in RESUMABLE:
             if self.request.is_fresh:
                 raise Refused(
-                    f"run {last.id} is unfinished ({last.status}); resume it without --fresh, or 'segue rollback {last.id}' first"
+                    f"run {last.id} is unfinished ({last.status}); "
+                    f"resume it without --fresh, or 'segue rollback {last.id}' first"
                 )
             self._require_same_settings(last)
             return last, True
-        if last is not None and last.status is RunState.COMPLETE and not self.request.is_fresh and self._is_still_true(step, last):
+        if (
+            last is not None
+            and last.status is RunState.COMPLETE
+            and not self.request.is_fresh
+            and self._is_still_true(step, last)
+        ):
             return last, False
         try:
             with self.database.transaction() as transaction:
@@ -206,9 +218,12 @@ class Runner:
                         chunk_size=self.request.batch_size or FIRST_SIZE,
                         token=lease.token,
                     )
-                if transaction.run(
-                    "runs.save_plan", run_id=run.id, plan=Jsonb(decided), total_rows=total, token=lease.token
-                ) != 1:
+                if (
+                    transaction.run(
+                        "runs.save_plan", run_id=run.id, plan=Jsonb(decided), total_rows=total, token=lease.token
+                    )
+                    != 1
+                ):
                     raise LeaseLost(f"run {run.id} was taken over by another process")
                 run_store.move(transaction, current, RunState.MIGRATING, token=lease.token)
                 return run_store.find(transaction, run.id)
@@ -272,7 +287,7 @@ class Runner:
         with self.database.transaction() as transaction:
             action(transaction)
 
-    def _retrying(self, run_id: int, action: Callable[[], Any]) -> Any:
+    def _retrying(self, run_id: int, action: Callable[[], Result]) -> Result:
         return retrying(action, run_id, self.observers, self.stop)
 
     def _check_stop(self) -> None:
@@ -295,7 +310,7 @@ class Runner:
         try:
             with self.database.transaction() as transaction:
                 run_store.move(transaction, run, RunState.FAILED, token=lease.token, error=str(error)[:1_000])
-        except Exception as second:  # noqa: BLE001 - the first error is the one to show
+        except Exception as second:
             error.add_note(f"(and the failure could not be recorded: {second})")
 
 
@@ -314,7 +329,9 @@ def quick_check(database: Database, step: Step, context: Context, partitions: li
     result.expected = sum((part.expected for part in partitions), start=type(stored)())
     result.stored = stored + (result.expected - created)
     if result.stored != result.expected:
-        result.mismatches.append(Mismatch("run", "the stored digest is not the one that the chunks wrote", is_row=False))
+        result.mismatches.append(
+            Mismatch("run", "the stored digest is not the one that the chunks wrote", is_row=False)
+        )
     if kept != sum(part.counts.quarantined for part in partitions):
         result.mismatches.append(Mismatch("run", "quarantine does not hold what the chunks put there", is_row=False))
     result.seconds = time.monotonic() - started
@@ -322,6 +339,8 @@ def quick_check(database: Database, step: Step, context: Context, partitions: li
 
 
 def with_defaults(request: Request) -> Request:
-    """Fill the settings that were not given with the migration's defaults, so that equal runs have equal fingerprints."""
-    settings = {option.name: request.settings.get(option.name) or option.default for option in request.migration.options}
+    """Fill in the migration's defaults, so that equal runs have equal fingerprints."""
+    settings = {
+        option.name: request.settings.get(option.name) or option.default for option in request.migration.options
+    }
     return replace(request, settings=settings)

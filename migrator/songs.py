@@ -53,7 +53,9 @@ def load_songs(database: Database, file: Path, *, table: str, schema: str) -> in
             transaction.run("songs.create_songs", fragments)
             return transaction.copy_in("songs.copy_songs", readers[file.suffix](file), fragments)
     except UniqueViolation as error:
-        raise MigratorError(f"{file}: a song's id exists already in {schema}.{table}, or twice in the file; nothing was loaded") from error
+        raise MigratorError(
+            f"{file}: a song's id exists already in {schema}.{table}, or twice in the file; nothing was loaded"
+        ) from error
 
 
 def _read_jsonl(file: Path) -> Iterator[Song]:
@@ -81,7 +83,7 @@ def _read_csv(file: Path) -> Iterator[Song]:
         reader = csv.DictReader(lines, strict=True)
         try:
             if missing := {"id", "title", "themes"} - set(reader.fieldnames or ()):
-                raise MalformedSong(file, 1, f"column {sorted(missing)[0]!r} is missing from the header")
+                raise MalformedSong(file, 1, f"column {min(missing)!r} is missing from the header")
             for row in reader:
                 themes = row["themes"]
                 try:
@@ -102,7 +104,9 @@ def _song(file: Path, line: int, key: object, title: object, themes: object) -> 
         raise MalformedSong(file, line, f"id {str(key)[:40]!r} is not a UUID") from error
     if title is not None and not isinstance(title, str):
         raise MalformedSong(file, line, "title is not text")
-    if themes is not None and not (isinstance(themes, list) and all(theme is None or isinstance(theme, str) for theme in themes)):
+    if themes is not None and not (
+        isinstance(themes, list) and all(theme is None or isinstance(theme, str) for theme in themes)
+    ):
         raise MalformedSong(file, line, "themes are neither null nor an array of texts and nulls")
     for text in (title, *(themes or ())):
         if text is not None and (problem := _unstorable(text)):

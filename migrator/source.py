@@ -3,12 +3,13 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Any
 
 from psycopg import sql as psql
 
 from migrator.errors import Refused, UnknownName, UsageError
-from sql.database import Transaction, compose
+from sql.database import Transaction, compose, literal_sql
 
 #: Key types by PostgreSQL's name → the type that a foreign key to them has.
 KEY_TYPES = {
@@ -75,11 +76,11 @@ class TableSource:
             if name not in columns:
                 raise UnknownName(f"column in {schema}.{table}", name, list(columns), hint=f" (option {option})")
             if not columns[name]["is_readable"]:
-                raise Refused(f"no privilege to read {schema}.{table}; as its owner: GRANT SELECT ON {schema}.{table} TO the role")
+                raise Refused(
+                    f"no privilege to read {schema}.{table}; as its owner: GRANT SELECT ON {schema}.{table} TO the role"
+                )
         _check_key(f"{schema}.{table}", columns[key])
-        return cls(
-            schema, table, key, column, columns[key]["type"], columns[column]["type"], psql.Identifier(column)
-        )
+        return cls(schema, table, key, column, columns[key]["type"], columns[column]["type"], psql.Identifier(column))
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}"
@@ -90,7 +91,7 @@ class TableSource:
         return {
             "table": psql.Identifier(self.schema, self.table),
             "key": psql.Identifier(self.key),
-            "key_type": psql.SQL(self.key_type),  # type: ignore[arg-type]  # one of KEY_TYPES, from the catalog
+            "key_type": literal_sql(self.key_type),
             "value": self.value,
         }
 
@@ -126,7 +127,9 @@ class TableSource:
     def in_range(self, within: KeyRange, column: psql.Composable) -> psql.Composable:
         """Return the condition that a column that holds keys lies in a range."""
         fragments = {"column": column, "key_type": self.fragments["key_type"]}
-        parts = [compose(f"source.{bound}", fragments) for bound in ("after", "upto") if getattr(within, bound) is not None]
+        parts = [
+            compose(f"source.{bound}", fragments) for bound in ("after", "upto") if getattr(within, bound) is not None
+        ]
         return psql.SQL(" AND ").join(parts) if parts else psql.SQL("true")
 
     def cut(self, transaction: Transaction, total: int, workers: int) -> list[KeyRange]:
@@ -138,7 +141,7 @@ class TableSource:
         percent = min(100.0, 100.0 * 30_000 / total)
         cuts = transaction.one("source.cut_keys", self.fragments, shares=shares, percent=percent)["cuts"] or []
         bounds = [None, *dict.fromkeys(cuts), None]
-        return [KeyRange(after, upto) for after, upto in zip(bounds[:-1], bounds[1:], strict=True)]
+        return [KeyRange(after, upto) for after, upto in pairwise(bounds)]
 
     def median(self, transaction: Transaction, within: KeyRange) -> tuple[str | None, int]:
         """Return the middle key of a range and how many rows it has."""
@@ -154,7 +157,7 @@ def split_name(name: str, schema: str) -> tuple[str, str]:
     """Split ``[schema.]table``, either part in double quotes where it holds a dot."""
     match = _NAME.fullmatch(name)
     if match is None:
-        raise UsageError(f"{name!r} is not a table name; write table, schema.table or \"odd.name\"")
+        raise UsageError(f'{name!r} is not a table name; write table, schema.table or "odd.name"')
     first = (match["quoted"] or "").replace('""', '"') or match["plain"]
     if match["rest"] is None:
         return schema, first
@@ -166,6 +169,12 @@ def _check_key(table: str, column: Mapping[str, Any]) -> None:
     if column["type"] not in KEY_TYPES:
         raise Refused(f"{name} is {column['type']}; a key must be one of: {', '.join(KEY_TYPES)}")
     if not column["is_unique"]:
-        raise Refused(f"{name} is not unique; name another with --key, or CREATE UNIQUE INDEX CONCURRENTLY ON {table} ({column['name']})")
+        raise Refused(
+            f"{name} is not unique; name another with --key, "
+            f"or CREATE UNIQUE INDEX CONCURRENTLY ON {table} ({column['name']})"
+        )
     if not column["is_not_null"]:
-        raise Refused(f"{name} may be NULL; name another with --key, or ALTER TABLE {table} ALTER COLUMN {column['name']} SET NOT NULL")
+        raise Refused(
+            f"{name} may be NULL; name another with --key, "
+            f"or ALTER TABLE {table} ALTER COLUMN {column['name']} SET NOT NULL"
+        )

@@ -21,41 +21,51 @@ S = RunState
 
 #: State → the states that may follow. The CHECK on segue.events holds the same edges.
 TRANSITIONS: dict[RunState, frozenset[RunState]] = {
-    S.PREPARING: frozenset({
-        S.MIGRATING,  # the plan is stored
-        S.PAUSED,  # a signal during planning
-        S.FAILED,  # an error during planning
-        S.CANCELLED,  # `segue cancel`
-        S.ROLLING_BACK,  # the process died while planning and the admin gives up
-    }),
-    S.MIGRATING: frozenset({
-        S.VALIDATING,  # every partition is done
-        S.PAUSED,  # a signal, a limit or `segue pause`
-        S.FAILED,  # an error that retrying does not mend
-        S.CANCELLED,  # `segue cancel`
-        S.ROLLING_BACK,  # the process died and the admin gives up
-    }),
-    S.VALIDATING: frozenset({
-        S.COMPLETE,  # the digests agree
-        S.MIGRATING,  # resumed after the process died while validating
-        S.PAUSED,  # a signal while validating
-        S.FAILED,  # a mismatch or an error
-        S.CANCELLED,  # `segue cancel`
-        S.ROLLING_BACK,  # the process died while validating and the admin gives up
-    }),
-    S.PAUSED: frozenset({
-        S.PREPARING,  # resumed before its plan was stored
-        S.MIGRATING,  # resumed
-        S.CANCELLED,  # `segue cancel`
-        S.ROLLING_BACK,  # `segue rollback`
-    }),
-    S.FAILED: frozenset({
-        S.PREPARING,  # resumed before its plan was stored
-        S.MIGRATING,  # resumed after the cause was mended
-        S.COMPLETE,  # `segue validate --repair` made it true
-        S.CANCELLED,  # `segue cancel`
-        S.ROLLING_BACK,  # `segue rollback`
-    }),
+    S.PREPARING: frozenset(
+        {
+            S.MIGRATING,  # the plan is stored
+            S.PAUSED,  # a signal during planning
+            S.FAILED,  # an error during planning
+            S.CANCELLED,  # `segue cancel`
+            S.ROLLING_BACK,  # the process died while planning and the admin gives up
+        }
+    ),
+    S.MIGRATING: frozenset(
+        {
+            S.VALIDATING,  # every partition is done
+            S.PAUSED,  # a signal, a limit or `segue pause`
+            S.FAILED,  # an error that retrying does not mend
+            S.CANCELLED,  # `segue cancel`
+            S.ROLLING_BACK,  # the process died and the admin gives up
+        }
+    ),
+    S.VALIDATING: frozenset(
+        {
+            S.COMPLETE,  # the digests agree
+            S.MIGRATING,  # resumed after the process died while validating
+            S.PAUSED,  # a signal while validating
+            S.FAILED,  # a mismatch or an error
+            S.CANCELLED,  # `segue cancel`
+            S.ROLLING_BACK,  # the process died while validating and the admin gives up
+        }
+    ),
+    S.PAUSED: frozenset(
+        {
+            S.PREPARING,  # resumed before its plan was stored
+            S.MIGRATING,  # resumed
+            S.CANCELLED,  # `segue cancel`
+            S.ROLLING_BACK,  # `segue rollback`
+        }
+    ),
+    S.FAILED: frozenset(
+        {
+            S.PREPARING,  # resumed before its plan was stored
+            S.MIGRATING,  # resumed after the cause was mended
+            S.COMPLETE,  # `segue validate --repair` made it true
+            S.CANCELLED,  # `segue cancel`
+            S.ROLLING_BACK,  # `segue rollback`
+        }
+    ),
     S.CANCELLED: frozenset({S.ROLLING_BACK}),  # `segue rollback`
     S.COMPLETE: frozenset({S.ROLLING_BACK}),  # `segue rollback`
     S.ROLLING_BACK: frozenset({S.ROLLED_BACK}),  # everything is removed and restored

@@ -16,9 +16,7 @@ from sql.database import Database
 MOST_ROUNDS = 5
 
 
-def revalidate(
-    database: Database, run: Run, step: Step, *, workers: int, repair: bool, stop: StopSignal
-) -> Validation:
+def revalidate(database: Database, run: Run, step: Step, *, workers: int, repair: bool, stop: StopSignal) -> Validation:
     """Validate a complete run (or one that failed its validation), and repair it when asked.
 
     Raises:
@@ -42,7 +40,7 @@ def revalidate(
 
 
 def retry_quarantine(database: Database, run: Run, step: Step, stop: StopSignal) -> tuple[int, int]:
-    """Resolve the quarantined texts anew, convert their rows again, and return quarantined elements before and after."""
+    """Resolve quarantined texts anew and convert their rows again; return quarantined elements before and after."""
     parts = _require_finished(database, run)
     context = run.context
     before = sum(part.counts.quarantined for part in parts)

@@ -1,8 +1,8 @@
 """Proof that nothing was lost: the expected image against the stored one, range by range, down to the row."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from migrator.digest import ALGORITHM, Digest
 from migrator.migration import Context, Mismatch, Step
@@ -11,6 +11,9 @@ from migrator.source import KeyRange
 from migrator.stop import StopSignal
 from migrator.worker import in_parallel
 from sql.database import Database, Transaction
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 #: Ranges up to this many rows are compared row by row; larger ones are halved first.
 LEAF_ROWS = 10_000

@@ -107,7 +107,9 @@ def suggest(
             continue
         best = process.extractOne(row["normalized"], candidates, scorer=fuzz.ratio, score_cutoff=LEAST_SIMILARITY)
         if best is not None:
-            found.append(Suggestion(row["normalized"], known[best[0]], int(row["uses"]), best[1], tuple(row["examples"])))
+            found.append(
+                Suggestion(row["normalized"], known[best[0]], int(row["uses"]), best[1], tuple(row["examples"]))
+            )
         if most is not None and len(found) >= most:
             break
     return found

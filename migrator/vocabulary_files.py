@@ -71,10 +71,15 @@ def import_csv(database: Database, file: Path, *, schema: str) -> dict[str, int]
     with database.transaction() as transaction:
         run = latest(transaction, "themes")
         if run is not None and run.status in UNFINISHED:
-            raise Refused(f"run {run.id} is {run.status} and keeps the vocabulary it started with; finish it or roll it back first")
+            raise Refused(
+                f"run {run.id} is {run.status} and keeps the vocabulary that it started with; "
+                "finish it or roll it back first"
+            )
         automatic = _Automatic(transaction, schema)
         known = {row["normalized"]: row["canonical_normalized"] for row in transaction.all("vocabulary.read_decisions")}
-        decided = {line.normalized: line for line in lines if automatic.resolve(line.normalized) != line.canonical_normalized}
+        decided = {
+            line.normalized: line for line in lines if automatic.resolve(line.normalized) != line.canonical_normalized
+        }
         final = {**known, **{name: line.canonical_normalized for name, line in decided.items()}}
         for line in lines:
             if line.normalized not in decided:
@@ -99,7 +104,9 @@ class _Automatic:
     def __init__(self, transaction: Transaction, schema: str) -> None:
         names = {name: psql.Identifier(schema, name) for name in ("tags", "tag_synonyms")}
         self.tags = {row["normalized_name"] for row in transaction.all("vocabulary.read_tag_names", names, most=None)}
-        self.synonyms = {row["normalized"]: row["canonical"] for row in transaction.all("vocabulary.read_synonyms", names)}
+        self.synonyms = {
+            row["normalized"]: row["canonical"] for row in transaction.all("vocabulary.read_synonyms", names)
+        }
         for tag in starter.load():
             self.tags.add(normalise(tag.name))
             for text in tag.synonyms:
@@ -108,7 +115,7 @@ class _Automatic:
     def resolve(self, normalized: str) -> str:
         if normalized in self.tags:
             return normalized
-        return self.synonyms.get(normalized, normalized)
+        return str(self.synonyms.get(normalized, normalized))
 
 
 def _read(file: Path) -> tuple[list[Decision], list[str]]:

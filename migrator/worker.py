@@ -128,10 +128,18 @@ class Work:
             )
             converted = self.step.convert(transaction, self.context, partition.remaining, size)
             if not converted.counts.adds_up:
-                raise AccountingError(f"run {self.context.run_id}, partition {ordinal}: {converted.counts} does not add up")
+                raise AccountingError(
+                    f"run {self.context.run_id}, partition {ordinal}: {converted.counts} does not add up"
+                )
             is_done = converted.counts.rows < size
             run_store.save_checkpoint(
-                transaction, self.context.run_id, partition, converted, is_done=is_done, chunk_size=size, token=self.token
+                transaction,
+                self.context.run_id,
+                partition,
+                converted,
+                is_done=is_done,
+                chunk_size=size,
+                token=self.token,
             )
         return converted, is_done
 

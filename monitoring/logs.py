@@ -14,7 +14,7 @@ _SECRET_NAMES = re.compile(r"password|token|secret|authorization|email", re.IGNO
 
 def logger() -> structlog.typing.FilteringBoundLogger:
     """Return a logger that writes JSON lines to stderr."""
-    return structlog.wrap_logger(
+    made: structlog.typing.FilteringBoundLogger = structlog.wrap_logger(
         structlog.PrintLogger(sys.stderr),
         processors=[
             structlog.processors.TimeStamper(fmt="iso", utc=True),
@@ -24,6 +24,7 @@ def logger() -> structlog.typing.FilteringBoundLogger:
         ],
         wrapper_class=structlog.make_filtering_bound_logger(0),
     )
+    return made
 
 
 def redact(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -1,1 +1,1 @@
-"""The HTTP service: tag autocomplete, search and administration. Empty until it arrives; `migrator` does not need it."""
+"""The HTTP service: tag autocomplete, search and administration. Empty until it arrives; migrations work without."""

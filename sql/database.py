@@ -4,7 +4,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 
 import psycopg
 from psycopg import sql as psql
@@ -51,7 +51,9 @@ class Transaction:
         with _wrapped():
             return self._execute(name, fragments, values).rowcount
 
-    def stream(self, name: str, fragments: Fragments | None = None, *, size: int, **values: object) -> Iterator[list[Row]]:
+    def stream(
+        self, name: str, fragments: Fragments | None = None, *, size: int, **values: object
+    ) -> Iterator[list[Row]]:
         """Run a named query with a server-side cursor and yield its rows in lists of at most ``size``."""
         with _wrapped(), self.connection.cursor(name=f"stream_{id(values)}", row_factory=dict_row) as cursor:
             cursor.execute(compose(name, fragments), values)
@@ -84,7 +86,12 @@ class Transaction:
 
 def compose(name: str, fragments: Fragments | None = None) -> psql.Composed:
     """Fill a named query's ``{fragments}``; identifiers arrive quoted."""
-    return psql.SQL(cast("LiteralString", query(name))).format(**(fragments or {}))
+    return psql.SQL(query(name)).format(**(fragments or {}))
+
+
+def literal_sql(text: str) -> psql.SQL:
+    """Take SQL that the catalog or this package wrote as a fragment."""
+    return psql.SQL(text)
 
 
 @contextmanager
@@ -187,7 +194,9 @@ def _driver_url(url: str) -> str:
     try:
         parsed = make_url(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url.strip()))
     except ArgumentError as error:
-        raise DatabaseError("DATABASE_URL is not a database URL; it looks like postgresql://user@host:5432/name") from error
+        raise DatabaseError(
+            "DATABASE_URL is not a database URL; it looks like postgresql://user@host:5432/name"
+        ) from error
     if parsed.drivername != "postgresql+psycopg":
         raise DatabaseError(f"DATABASE_URL names {parsed.drivername}; Segue works with PostgreSQL (postgresql://…)")
     return parsed.render_as_string(hide_password=False)

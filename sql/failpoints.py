@@ -15,7 +15,7 @@ _seen = 0
 
 def arm(spec: str | None) -> None:
     """Arm one point: ``NAME`` for its first passing, ``NAME#K`` for its K-th, ``*#K`` for the K-th point of all."""
-    global _armed, _seen  # noqa: PLW0603 - one process has one set of failpoints
+    global _armed, _seen
     name, _, nth = (spec or "").partition("#")
     _armed, _seen = (name, int(nth or 1)) if name else None, 0
 

@@ -122,7 +122,9 @@ def launch(place: "Place", user: "ServerUser", binaries: "Binaries", settings: "
         "unix_socket_permissions": "0700",
     }
     command = [str(binaries.bin / "postgres"), "-D", str(place.data)]
-    command += [word for name, value in (defaults() | settings | where).items() for word in ("-c", f"{name}={value}")]
+    command += [
+        word for name, value in {**defaults(), **settings, **where}.items() for word in ("-c", f"{name}={value}")
+    ]
     log = place.open_log()
     try:
         offset = os.fstat(log).st_size

@@ -1,19 +1,18 @@
 """`segue pause`, `resume` and `cancel`."""
 
-from typing import Any
-
 import click
 
-from migrator import registry, run_store
-from migrator.commands.session import Session, command, json_option, print_json, say, session_argument
+from migrator import run_store
+from migrator.commands.migrate import migrate
+from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import Refused
 from migrator.preflight import preflight
 from migrator.run_store import Run
-from migrator.states import RunState
+from migrator.states import RESUMABLE, RunState
 from sql.database import Transaction
 
 
-def _request(session: Session, run_id: int, request: str, at_rest: RunState, as_json: bool) -> None:  # noqa: FBT001
+def _request(session: Session, run_id: int, request: str, at_rest: RunState, as_json: bool) -> None:
     """Ask a live run to stop, or move one at rest."""
     with session.database() as database:
         preflight(database)
@@ -34,7 +33,13 @@ def _request(session: Session, run_id: int, request: str, at_rest: RunState, as_
 def _move_at_rest(transaction: Transaction, run: Run, to: RunState) -> None:
     if run.status is to:
         raise Refused(f"run {run.id} is already {to}; nothing was changed")
-    if run.status not in {RunState.PREPARING, RunState.MIGRATING, RunState.VALIDATING, RunState.PAUSED, RunState.FAILED}:
+    if run.status not in {
+        RunState.PREPARING,
+        RunState.MIGRATING,
+        RunState.VALIDATING,
+        RunState.PAUSED,
+        RunState.FAILED,
+    }:
         raise Refused(f"run {run.id} is {run.status}; it cannot become {to}")
     run_store.move(transaction, run, to, token=None)
 
@@ -42,7 +47,6 @@ def _move_at_rest(transaction: Transaction, run: Run, to: RunState) -> None:
 @click.command()
 @click.argument("run_id", type=int, metavar="RUN")
 @json_option
-@session_argument
 @command
 def pause(session: Session, *, run_id: int, as_json: bool) -> None:
     """Stop RUN after its current chunks; `resume` goes on."""
@@ -52,7 +56,6 @@ def pause(session: Session, *, run_id: int, as_json: bool) -> None:
 @click.command()
 @click.argument("run_id", type=int, metavar="RUN")
 @json_option
-@session_argument
 @command
 def cancel(session: Session, *, run_id: int, as_json: bool) -> None:
     """Give RUN up after its current chunks; it can then only be rolled back."""
@@ -62,24 +65,15 @@ def cancel(session: Session, *, run_id: int, as_json: bool) -> None:
 @click.command()
 @click.argument("run_id", type=int, metavar="RUN")
 @json_option
-@session_argument
-@click.pass_context
-def resume(context: click.Context, session: Session, **options: Any) -> None:
-    """Go on with RUN, with the settings that it was started with."""
-    _resume(context, session, **options)
-
-
 @command
-def _resume(context: click.Context, session: Session, *, run_id: int, as_json: bool) -> None:
-    from migrator.commands.migrate import migrate  # noqa: PLC0415 - click needs the command, not its callback
-
+def resume(session: Session, *, run_id: int, as_json: bool) -> None:
+    """Go on with RUN, with the settings that it was started with."""
     with session.database() as database:
         preflight(database)
         with database.transaction() as transaction:
             run = run_store.find(transaction, run_id)
             last = run_store.latest(transaction, run.migration)
-    registry.get(run.migration, registry.discover(session.migrations))
-    if last is None or last.id != run.id or run.status in {RunState.COMPLETE, RunState.CANCELLED, RunState.ROLLED_BACK}:
+    if last is None or last.id != run.id or run.status not in RESUMABLE:
         raise Refused(f"run {run.id} is {run.status}; there is nothing to resume")
     settings = {name: value for name, value in run.settings.items() if value is not None}
-    context.invoke(migrate, name=run.migration, as_json=as_json, **settings)
+    click.get_current_context().invoke(migrate, name=run.migration, as_json=as_json, **settings)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from migrator.commands.session import Session, command, json_option, print_json, say, session_argument
+from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import UsageError
 from migrator.songs import load_songs
 from sql.revision import LATEST
@@ -16,7 +16,6 @@ def db() -> None:
 
 
 @db.command()
-@session_argument
 @command
 def up(session: Session) -> None:
     """Start the embedded PostgreSQL (made at the first time) and print its URL."""
@@ -25,8 +24,9 @@ def up(session: Session) -> None:
 
 
 @db.command()
-@click.option("--immediate", is_flag=True, help="Do not wait for sessions and write nothing back; it recovers at the next start.")
-@session_argument
+@click.option(
+    "--immediate", is_flag=True, help="Do not wait for sessions and write nothing back; it recovers at the next start."
+)
 @command
 def down(session: Session, *, immediate: bool) -> None:
     """Stop the embedded PostgreSQL; nothing happens when it does not run."""
@@ -36,7 +36,6 @@ def down(session: Session, *, immediate: bool) -> None:
 
 
 @db.command()
-@session_argument
 @command
 def url(session: Session) -> None:
     """Print the URL of the embedded PostgreSQL."""
@@ -45,7 +44,6 @@ def url(session: Session) -> None:
 
 
 @db.command()
-@session_argument
 @command
 def upgrade(session: Session) -> None:
     """Create or upgrade Segue's schema; touches no table of the application's own."""
@@ -63,9 +61,15 @@ def load() -> None:
 
 @load.command()
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
-@click.option("--table", default="songs", show_default=True, envvar="SEGUE_TABLE", show_envvar=True, help="Legacy table; made when it is missing.")
+@click.option(
+    "--table",
+    default="songs",
+    show_default=True,
+    envvar="SEGUE_TABLE",
+    show_envvar=True,
+    help="Legacy table; made when it is missing.",
+)
 @json_option
-@session_argument
 @command
 def songs(session: Session, *, file: Path, table: str, as_json: bool) -> None:
     """Load songs (id, title, themes) from FILE.jsonl or FILE.csv; all of them or, when a line is wrong, none."""

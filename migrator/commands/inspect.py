@@ -11,7 +11,7 @@ import click
 from migrator import registry, report, run_store
 from migrator.certificate import certify
 from migrator.commands.migrate import open_run
-from migrator.commands.session import Session, command, json_option, print_json, say, session_argument
+from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import Exit, Refused, UsageError
 from migrator.preflight import preflight
 from migrator.states import RunState
@@ -26,7 +26,6 @@ REFRESH_SECONDS = 1.0
 @click.argument("run_id", type=int, required=False, metavar="[RUN]")
 @click.option("--watch", is_flag=True, help="Show it again every second until the run is at rest.")
 @json_option
-@session_argument
 @command
 def status(session: Session, *, run_id: int | None, watch: bool, as_json: bool) -> None:
     """Show all runs, or RUN."""
@@ -65,7 +64,10 @@ def _table(runs: list[dict[str, Any]]) -> None:
         rows = run["rows"]
         share = f"{100 * rows['processed'] / rows['total']:.0f} %" if rows["total"] else "-"
         held = f", held by {run['held_by']}" if run["held_by"] else ""
-        say(f"run {run['run_id']}  {run['migration']}  {run['status']}  {rows['processed']:,} of {rows['total']:,} rows ({share}), {rows['quarantined']:,} in quarantine{held}")
+        say(
+            f"run {run['run_id']}  {run['migration']}  {run['status']}  {rows['processed']:,} of {rows['total']:,} rows"
+            f" ({share}), {rows['quarantined']:,} in quarantine{held}"
+        )
         if run["error"]:
             say(f"  {run['error']}")
 
@@ -73,9 +75,16 @@ def _table(runs: list[dict[str, Any]]) -> None:
 @click.command()
 @click.argument("target", required=False, metavar="[NAME|RUN]")
 @click.option("--repair", is_flag=True, help="Convert again what does not match, and validate once more.")
-@click.option("--workers", type=click.IntRange(1, 64), default=2, show_default=True, envvar="SEGUE_WORKERS", show_envvar=True, help="Partitions compared at a time.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=2,
+    show_default=True,
+    envvar="SEGUE_WORKERS",
+    show_envvar=True,
+    help="Partitions compared at a time.",
+)
 @json_option
-@session_argument
 @command
 def validate(session: Session, *, target: str | None, repair: bool, workers: int, as_json: bool) -> int:
     """Prove a run (or the latest run of a migration) against its source, by a path that the writer did not use.
@@ -100,7 +109,10 @@ def validate(session: Session, *, target: str | None, repair: bool, workers: int
             }
         )
     else:
-        say(f"Run {run.id} ({run.migration}): {'equal' if result.is_equal else 'MISMATCH'}, {result.checked_rows:,} rows checked in {result.seconds:.2f} s")
+        say(
+            f"Run {run.id} of {run.migration}: {'equal' if result.is_equal else 'MISMATCH'},"
+            f" {result.checked_rows:,} rows checked in {result.seconds:.2f} s"
+        )
         say(f"  digest     expected {result.expected}, stored {result.stored}")
         for item in result.mismatches[:20]:
             say(f"  mismatch   {item.key}: {item.problem}")
@@ -130,7 +142,6 @@ def quarantine() -> None:
 @click.option("--run", "run_id", type=int, help="Of this run. [default: the latest]")
 @click.option("--limit", type=click.IntRange(1, 1_000_000), default=100, show_default=True, help="At most this many.")
 @json_option
-@session_argument
 @command
 def list_rows(session: Session, *, run_id: int | None, limit: int, as_json: bool) -> None:
     """List them with key, payload and reason."""
@@ -149,7 +160,6 @@ def list_rows(session: Session, *, run_id: int | None, limit: int, as_json: bool
 @quarantine.command()
 @click.option("--run", "run_id", type=int, help="Of this run. [default: the latest]")
 @json_option
-@session_argument
 @command
 def retry(session: Session, *, run_id: int | None, as_json: bool) -> int:
     """Convert them again with the vocabulary as it is now; exits 4 while some remain."""
@@ -167,10 +177,9 @@ def retry(session: Session, *, run_id: int | None, as_json: bool) -> int:
 @click.command()
 @click.argument("run_id", type=int, metavar="RUN")
 @click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="Write it to this file instead of stdout.")
-@session_argument
 @command
 def certificate(session: Session, *, run_id: int, out: Path | None) -> None:
-    """Print RUN's certificate: counts, digests, settings, timings and checks, enough to prove later that nothing was lost."""
+    """Print RUN's certificate: counts, digests, settings, timings and checks, to prove later that nothing was lost."""
     with session.database() as database:
         run, step = open_run(database, session, run_id)
         if run.status in {RunState.PREPARING, RunState.MIGRATING, RunState.VALIDATING}:

@@ -7,10 +7,12 @@ from typing import Any
 import click
 
 from migrator import registry, report, run_store
-from migrator.commands.session import Session, command, json_option, print_json, say, session_argument
+from migrator.commands.narrate import tell_migrate, tell_rollback
+from migrator.commands.session import Session, command, json_option, print_json
 from migrator.dry_run import rehearse
 from migrator.errors import Exit, Refused, Stopped, UsageError
 from migrator.migration import Migration, Step
+from migrator.preflight import preflight
 from migrator.progress import observing
 from migrator.rollback import Rollback
 from migrator.run_store import Run
@@ -47,20 +49,77 @@ def migration_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 @click.command()
 @click.argument("name", default="themes", envvar="SEGUE_MIGRATION")
-@click.option("-d", "--dry-run", is_flag=True, envvar="SEGUE_DRY_RUN", show_envvar=True, help="Execute everything and roll it back; nothing is changed.")
-@click.option("-b", "--batch-size", type=click.IntRange(1, 100_000), envvar="SEGUE_BATCH_SIZE", show_envvar=True, help="Rows of every chunk. [default: adapted to 250 ms a chunk]")
-@click.option("-v", "--validate", is_flag=True, envvar="SEGUE_VALIDATE", show_envvar=True, help="Recompute everything at the end by an independent path.")
-@click.option("--skip-validation", is_flag=True, envvar="SEGUE_SKIP_VALIDATION", show_envvar=True, help="Do not even read back what was written.")
-@click.option("--workers", type=click.IntRange(1, 64), default=_DEFAULT_WORKERS, envvar="SEGUE_WORKERS", show_envvar=True, help=f"Partitions converted at a time. [default: the cores, at most {MOST_WORKERS}]")
-@click.option("--fresh", is_flag=True, envvar="SEGUE_FRESH", show_envvar=True, help="Start a new run; refused while one is unfinished.")
-@click.option("--max-errors", envvar="SEGUE_MAX_ERRORS", show_envvar=True, metavar="N|N%", help="Stop (6) when more rows than this are in quarantine.")
-@click.option("--max-seconds", type=click.FloatRange(min=0), envvar="SEGUE_MAX_SECONDS", show_envvar=True, help="Stop (6) after this time.")
-@click.option("--max-chunks", type=click.IntRange(min=0), envvar="SEGUE_MAX_CHUNKS", show_envvar=True, help="Stop (6) after this many chunks.")
+@click.option(
+    "-d",
+    "--dry-run",
+    is_flag=True,
+    envvar="SEGUE_DRY_RUN",
+    show_envvar=True,
+    help="Execute everything and roll it back; nothing is changed.",
+)
+@click.option(
+    "-b",
+    "--batch-size",
+    type=click.IntRange(1, 100_000),
+    envvar="SEGUE_BATCH_SIZE",
+    show_envvar=True,
+    help="Rows of every chunk. [default: adapted to 250 ms a chunk]",
+)
+@click.option(
+    "-v",
+    "--validate",
+    is_flag=True,
+    envvar="SEGUE_VALIDATE",
+    show_envvar=True,
+    help="Recompute everything at the end by an independent path.",
+)
+@click.option(
+    "--skip-validation",
+    is_flag=True,
+    envvar="SEGUE_SKIP_VALIDATION",
+    show_envvar=True,
+    help="Do not even read back what was written.",
+)
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=_DEFAULT_WORKERS,
+    envvar="SEGUE_WORKERS",
+    show_envvar=True,
+    help=f"Partitions converted at a time. [default: the cores, at most {MOST_WORKERS}]",
+)
+@click.option(
+    "--fresh",
+    is_flag=True,
+    envvar="SEGUE_FRESH",
+    show_envvar=True,
+    help="Start a new run; refused while one is unfinished.",
+)
+@click.option(
+    "--max-errors",
+    envvar="SEGUE_MAX_ERRORS",
+    show_envvar=True,
+    metavar="N|N%",
+    help="Stop (6) when more rows than this are in quarantine.",
+)
+@click.option(
+    "--max-seconds",
+    type=click.FloatRange(min=0),
+    envvar="SEGUE_MAX_SECONDS",
+    show_envvar=True,
+    help="Stop (6) after this time.",
+)
+@click.option(
+    "--max-chunks",
+    type=click.IntRange(min=0),
+    envvar="SEGUE_MAX_CHUNKS",
+    show_envvar=True,
+    help="Stop (6) after this many chunks.",
+)
 @migration_options
 @json_option
-@session_argument
 @command
-def migrate(session: Session, *, name: str, dry_run: bool, as_json: bool, **options: Any) -> int:
+def migrate(session: Session, /, *, name: str, dry_run: bool, as_json: bool, **options: Any) -> int:
     """Run or resume migration NAME (default: themes).
 
     An unfinished run is resumed from its checkpoint. Exit codes: 0 done, 3 mismatch, 4 rows in quarantine, 5 refused,
@@ -82,16 +141,28 @@ def migrate(session: Session, *, name: str, dry_run: bool, as_json: bool, **opti
     if as_json:
         print_json(body)
     else:
-        _tell(body, code)
+        tell_migrate(body, code)
     return code
 
 
 def _request(migration: Migration, session: Session, options: dict[str, Any]) -> Request:
     names = {option.name for option in migration.options}
-    general = {"validate", "skip_validation", "workers", "fresh", "batch_size", "max_errors", "max_seconds", "max_chunks"}
+    general = {
+        "validate",
+        "skip_validation",
+        "workers",
+        "fresh",
+        "batch_size",
+        "max_errors",
+        "max_seconds",
+        "max_chunks",
+    }
     settings = {name: value for name, value in options.items() if name not in general and value is not None}
     if foreign := sorted(set(settings) - names):
-        raise UsageError(f"migration {migration.name!r} has no option --{foreign[0]}; it has: {', '.join('--' + n for n in sorted(names)) or 'none'}")
+        raise UsageError(
+            f"migration {migration.name!r} has no option --{foreign[0]}; "
+            f"it has: {', '.join('--' + name for name in sorted(names)) or 'none'}"
+        )
     return with_defaults(
         Request(
             migration,
@@ -137,56 +208,26 @@ def _at_rest(database: Database, request: Request) -> dict[str, Any]:
         return report.run_report(transaction, run, step)
 
 
-def _tell(body: dict[str, Any], code: Exit) -> None:
-    rows, elements = body["rows"], body["elements"]
-    title = "Dry run of" if body["dry_run"] else f"Run {body['run_id']} of"
-    say(f"{title} {body['migration']}: {body['status']}" + (" - nothing has changed since, nothing to do" if body.get("unchanged") else ""))
-    say(f"  rows       {rows['processed']:,} of {rows['total']:,} processed, {rows['quarantined']:,} with something in quarantine")
-    say(
-        f"  elements   {elements['total']:,} = {elements['linked']:,} linked + {elements['merged']:,} merged"
-        f" + {elements['blank']:,} blank + {elements['quarantined']:,} quarantined"
-    )
-    would = "would create" if body["dry_run"] else "created"
-    say(f"  {would:<10} " + (", ".join(f"{count:,} {table}" for table, count in body["created"].items()) or "nothing"))
-    if body["dry_run"]:
-        words = body["vocabulary"]
-        say(f"  vocabulary {words['exact']:,} exact, {words['synonym']:,} synonyms, {words['new']:,} new, {words['fuzzy']:,} may be misspellings")
-        for line in body["suggestions"][:10]:
-            say(f"    {line}")
-        for line in body["notes"]:
-            say(f"  note       {line}")
-        say(f"  ETA        {body['eta_seconds']:.1f} s for the real run; this one took {body['seconds']:.1f} s and changed nothing")
-    else:
-        equal = {True: "equal", False: "DIFFERENT", None: "not compared"}[body["digest"]["equal"]]
-        say(f"  digest     expected {body['digest']['expected']}, stored {body['digest']['actual'] or '-'}: {equal}")
-        say(f"  time       {body['seconds']:.2f} s, {body['rows_per_second']:,.0f} rows/s")
-    for item in body.get("mismatches", [])[:10]:
-        say(f"  mismatch   {item['key']}: {item['problem']}")
-    for item in body["errors"][:5]:
-        say(f"  quarantine {item['key']}: {item['error']}")
-    if body.get("error"):
-        say(f"  {body['error']}")
-    if next_step := _next_step(body, code):
-        say(f"Next: {next_step}")
-
-
-def _next_step(body: dict[str, Any], code: Exit) -> str:
-    if body["dry_run"]:
-        return f"segue migrate {body['migration']}"
-    return {
-        Exit.DONE: f"segue validate {body['run_id']} - or segue rollback {body['run_id']}",
-        Exit.QUARANTINED: "segue quarantine list",
-        Exit.MISMATCH: f"segue validate {body['run_id']}, then segue validate {body['run_id']} --repair",
-        Exit.STOPPED: f"segue migrate {body['migration']}",
-    }.get(code, "")
-
-
 @click.command()
 @click.argument("run_id", type=int, required=False, metavar="[RUN]")
-@click.option("-d", "--dry-run", is_flag=True, envvar="SEGUE_DRY_RUN", show_envvar=True, help="Show what would be removed and the conflicts; nothing is changed.")
-@click.option("--on-conflict", type=click.Choice(["keep", "force", "abort"]), default="keep", show_default=True, envvar="SEGUE_ON_CONFLICT", show_envvar=True, help="Tags of the run that people use or edited since: keep them, remove them with those uses, or change nothing.")
+@click.option(
+    "-d",
+    "--dry-run",
+    is_flag=True,
+    envvar="SEGUE_DRY_RUN",
+    show_envvar=True,
+    help="Show what would be removed and the conflicts; nothing is changed.",
+)
+@click.option(
+    "--on-conflict",
+    type=click.Choice(["keep", "force", "abort"]),
+    default="keep",
+    show_default=True,
+    envvar="SEGUE_ON_CONFLICT",
+    show_envvar=True,
+    help="Tags of the run that people use or edited since: keep them, remove them with those uses, or change nothing.",
+)
 @json_option
-@session_argument
 @command
 def rollback(session: Session, *, run_id: int | None, dry_run: bool, on_conflict: str, as_json: bool) -> int:
     """Take RUN back (default: the latest run that is not rolled back).
@@ -205,11 +246,7 @@ def rollback(session: Session, *, run_id: int | None, dry_run: bool, on_conflict
     if as_json:
         print_json(body)
     else:
-        say(f"{'Would roll' if dry_run else 'Rolled'} back run {result.run_id} ({run.migration}): {result.status}")
-        say("  removed    " + (", ".join(f"{count:,} {table}" for table, count in result.removed.items()) or "nothing"))
-        say("  restored   " + (", ".join(f"{count:,} {table}" for table, count in result.restored.items() if count) or "nothing else was changed"))
-        for item in result.conflicts[:10]:
-            say(f"  conflict   tag {item.key}: {item.problem} - {'kept' if on_conflict == 'keep' else 'removed'}")
+        tell_rollback(body, run.migration, on_conflict)
     return Exit.CONFLICTS_KEPT if kept and not dry_run else Exit.DONE
 
 
@@ -219,8 +256,6 @@ def open_run(database: Database, session: Session, run_id: int | None) -> tuple[
     Raises:
         Refused: there is no run.
     """
-    from migrator.preflight import preflight  # noqa: PLC0415
-
     preflight(database)
     with database.transaction() as transaction:
         if run_id is None:

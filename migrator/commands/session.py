@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import Any, NoReturn, ParamSpec
+from typing import Any, Concatenate, NoReturn, ParamSpec
 
 import click
 
@@ -77,14 +77,16 @@ def fail(error: BaseException, code: int, *, as_json: bool) -> NoReturn:
     sys.exit(int(code))
 
 
-def command(function: Callable[Arguments, int | None]) -> Callable[Arguments, None]:
-    """Turn a function that returns an exit code into a click command that leaves with it; errors bring their own."""
+def command(function: Callable[Concatenate[Session, Arguments], int | None]) -> Callable[Arguments, None]:
+    """Turn a function of the session that returns an exit code into one that click can call; errors bring their own."""
 
     @wraps(function)
     def run(*args: Arguments.args, **kwargs: Arguments.kwargs) -> None:
         as_json = bool(kwargs.get("as_json"))
         try:
-            code = function(*args, **kwargs)
+            session = click.get_current_context().find_object(Session)
+            assert session is not None, "the group made it"
+            code = function(session, *args, **kwargs)
         except (MigratorError, DatabaseError, EmbeddedServerError) as error:
             fail(error, error.exit_code, as_json=as_json)
         except MalformedStarterError as error:
@@ -96,5 +98,6 @@ def command(function: Callable[Arguments, int | None]) -> Callable[Arguments, No
     return run
 
 
-json_option: Callable[[Any], Any] = click.option("--json", "as_json", is_flag=True, help="Print one JSON object on stdout, last.")
-session_argument = click.make_pass_decorator(Session)
+json_option: Callable[[Any], Any] = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object on stdout, last."
+)

@@ -7,7 +7,7 @@ import click
 
 from migrator import registry
 from migrator.commands.migrate import migration_options
-from migrator.commands.session import Session, command, json_option, print_json, say, session_argument
+from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.preflight import preflight
 from migrator.runner import Request, with_defaults
 from migrator.vocabulary_files import export_csv, import_csv
@@ -31,12 +31,17 @@ def _planned(session: Session, database: Database, options: dict[str, Any]) -> A
 
 
 @vocabulary.command()
-@click.option("--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="At most this many, most used first.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=50,
+    show_default=True,
+    help="At most this many, most used first.",
+)
 @migration_options
 @json_option
-@session_argument
 @command
-def show(session: Session, *, limit: int, as_json: bool, **options: Any) -> None:
+def show(session: Session, /, *, limit: int, as_json: bool, **options: Any) -> None:
     """Show what a run would map each distinct text to; changes nothing."""
     with session.database() as database:
         step = _planned(session, database, options)
@@ -46,15 +51,17 @@ def show(session: Session, *, limit: int, as_json: bool, **options: Any) -> None
         print_json({"vocabulary": rows})
         return
     for row in rows:
-        say(f"{row['uses']:>8,}  {row['raw']!r} -> {row['canonical'] or '-'}  ({row['how']}{', ' + row['reason'] if row['reason'] else ''})")
+        say(
+            f"{row['uses']:>8,}  {row['raw']!r} -> {row['canonical'] or '-'}"
+            f"  ({row['how']}{', ' + row['reason'] if row['reason'] else ''})"
+        )
 
 
 @vocabulary.command("export")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @migration_options
-@session_argument
 @command
-def export(session: Session, *, file: Path, **options: Any) -> None:
+def export(session: Session, /, *, file: Path, **options: Any) -> None:
     """Write it to FILE as CSV: raw,canonical,category,how,count. Edit canonical, then import."""
     with session.database() as database:
         step = _planned(session, database, options)
@@ -66,7 +73,6 @@ def export(session: Session, *, file: Path, **options: Any) -> None:
 @vocabulary.command("import")
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @json_option
-@session_argument
 @command
 def import_(session: Session, *, file: Path, as_json: bool) -> None:
     """Take FILE's mappings as decisions for later runs; all of them or, when a line is wrong, none."""
@@ -76,16 +82,20 @@ def import_(session: Session, *, file: Path, as_json: bool) -> None:
     if as_json:
         print_json(result)
     else:
-        say(f"{file}: {result['decided']:,} decisions, {result['withdrawn']:,} withdrawn, {result['unchanged']:,} lines as they were")
+        say(
+            f"{file}: {result['decided']:,} decisions, {result['withdrawn']:,} withdrawn,"
+            f" {result['unchanged']:,} lines as they were"
+        )
 
 
 @vocabulary.command()
-@click.option("--limit", type=click.IntRange(1, 20_000), default=50, show_default=True, help="At most this many, most used first.")
+@click.option(
+    "--limit", type=click.IntRange(1, 20_000), default=50, show_default=True, help="At most this many, most used first."
+)
 @migration_options
 @json_option
-@session_argument
 @command
-def suggest(session: Session, *, limit: int, as_json: bool, **options: Any) -> None:
+def suggest(session: Session, /, *, limit: int, as_json: bool, **options: Any) -> None:
     """Suggest which new texts may be misspellings of known tags; only an import makes them so."""
     with session.database() as database:
         step = _planned(session, database, options)

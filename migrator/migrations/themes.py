@@ -50,7 +50,9 @@ class ThemesStep:
             **self.source.fragments,
             **{name: psql.Identifier(schema, name) for name in self.targets},
             "elements": elements,
-            "count": compose("themes.count_in_array" if plain_array else "themes.count_by_elements", {"elements": elements}),
+            "count": compose(
+                "themes.count_in_array" if plain_array else "themes.count_by_elements", {"elements": elements}
+            ),
             "value_hash": psql.SQL(
                 "coalesce(jsonb_hash_extended(v, 1), 7)" if is_json else "coalesce(hash_array_extended(v, 1), 7)"
             ),
@@ -76,7 +78,9 @@ class ThemesStep:
         resolve(transaction, context, self._discover(transaction), self.fragments)
         suggested = suggest(transaction, context.run_id, self.fragments)
         created = {
-            name: transaction.one("rollback.count_rows", {"target": self.fragments[name]}, run_id=context.run_id)["found"]
+            name: transaction.one("rollback.count_rows", {"target": self.fragments[name]}, run_id=context.run_id)[
+                "found"
+            ]
             for name in ("tags", "tag_synonyms")
         }
         words = {**transaction.one("vocabulary.count_vocabulary", run_id=context.run_id), "fuzzy": len(suggested)}
@@ -99,7 +103,9 @@ class ThemesStep:
         restored = {}
 
         def counts(transaction: Transaction) -> None:
-            restored["tags"] = transaction.run("constraints.restore_usage_counts", self.fragments, run_id=context.run_id)
+            restored["tags"] = transaction.run(
+                "constraints.restore_usage_counts", self.fragments, run_id=context.run_id
+            )
 
         transact(counts)
         self.links.restore(context, transact)
@@ -108,7 +114,7 @@ class ThemesStep:
     # -- chunks
 
     def convert(self, transaction: Transaction, context: Context, within: KeyRange, limit: int) -> Converted:
-        """Convert one page: a plain insert first, with ON CONFLICT after a collision; new texts are resolved when met."""
+        """Convert one page: plainly, with ON CONFLICT after a collision; new texts are resolved when met."""
         page, bounds = self.source.page(within)
         values = {**bounds, **self._values(context), "limit": limit}
         if not context.plan.get("load"):  # a dry run: nothing was prepared that this transaction could see
@@ -125,23 +131,24 @@ class ThemesStep:
     def recount(self, transaction: Transaction, context: Context, within: KeyRange) -> Converted:
         """Take a range's accounting anew from source and vocabulary; what was created, from the table."""
         page, bounds = self.source.whole(within)
-        row = self._chunk(transaction, page, "link_nothing", "made_what_was_expected", {**bounds, **self._values(context)})
+        row = self._chunk(
+            transaction, page, "link_nothing", "made_what_was_expected", {**bounds, **self._values(context)}
+        )
         converted = _converted(row)
         stored = self.stored(transaction, context, within)
         counts = converted.counts + Counts(created=stored.count - converted.counts.created)
         return Converted(converted.last_key, counts, converted.expected, stored, converted.source)
 
-    def _convert(self, transaction: Transaction, context: Context, page: psql.Composed, values: dict[str, Any]) -> Converted:
+    def _convert(
+        self, transaction: Transaction, context: Context, page: psql.Composed, values: dict[str, Any]
+    ) -> Converted:
         is_fresh = context.plan.get("load") == "fresh" and "keys" not in values
         while True:
             link, made = "link_in_heap_order" if is_fresh else "link_in_key_order", "made_what_was_expected"
             if self._cautious > 0 and not is_fresh:
                 link, made = "link_on_conflict", "made_what_was_returned"
             try:
-                with transaction.savepoint():
-                    row = self._chunk(transaction, page, link, made, values)
-                    if row["unmapped"]:
-                        raise _NewTextsError
+                row = self._attempt(transaction, page, link, made, values)
             except UniqueViolation:
                 self._cautious = CAUTIOUS_CHUNKS
             except _NewTextsError:
@@ -153,7 +160,9 @@ class ThemesStep:
             self._run(transaction, "quarantine_elements", page, values)
         return _converted(row)
 
-    def _chunk(self, transaction: Transaction, page: psql.Composed, link: str, made: str, values: dict[str, Any]) -> dict[str, Any]:
+    def _chunk(
+        self, transaction: Transaction, page: psql.Composed, link: str, made: str, values: dict[str, Any]
+    ) -> dict[str, Any]:
         fragments = {
             **self.fragments,
             "page": page,
@@ -162,7 +171,19 @@ class ThemesStep:
         }
         return transaction.one("themes.convert", fragments, **values)
 
-    def _resolve_page(self, transaction: Transaction, context: Context, page: psql.Composed, values: dict[str, Any]) -> None:
+    def _attempt(
+        self, transaction: Transaction, page: psql.Composed, link: str, made: str, values: dict[str, Any]
+    ) -> dict[str, Any]:
+        """Run the chunk; what it wrote is undone when it met a conflict or new texts."""
+        with transaction.savepoint():
+            row = self._chunk(transaction, page, link, made, values)
+            if row["unmapped"]:
+                raise _NewTextsError
+        return row
+
+    def _resolve_page(
+        self, transaction: Transaction, context: Context, page: psql.Composed, values: dict[str, Any]
+    ) -> None:
         rows = transaction.all("themes.find_unmapped", {**self.fragments, "page": page}, **values)
         resolve(transaction, context, [[(row["raw"], row["uses"]) for row in rows]], self.fragments)
 
@@ -211,11 +232,14 @@ class ThemesStep:
         page, bounds = self.source.sample(within)
         values = {**bounds, **self._values(context), "limit": SAMPLE_SIZE}
         decided = {
-            row["raw"]: row["canonical"]
-            for row in transaction.all("vocabulary.read_decided", run_id=context.run_id)
+            row["raw"]: row["canonical"] for row in transaction.all("vocabulary.read_decided", run_id=context.run_id)
         }
-        synonyms = {row["normalized"]: row["canonical"] for row in transaction.all("vocabulary.read_synonyms", self.fragments)}
-        names = {row["normalized_name"] for row in transaction.all("vocabulary.read_tag_names", self.fragments, most=None)}
+        synonyms = {
+            row["normalized"]: row["canonical"] for row in transaction.all("vocabulary.read_synonyms", self.fragments)
+        }
+        names = {
+            row["normalized_name"] for row in transaction.all("vocabulary.read_tag_names", self.fragments, most=None)
+        }
         for row in transaction.all("themes.read_sample", {**self.fragments, "page": page}, **values):
             due = set()
             for raw, is_text in row["elements"] or ():
@@ -232,7 +256,10 @@ class ThemesStep:
     def _expectation(self, context: Context, within: KeyRange) -> tuple[dict[str, psql.Composable], dict[str, Any]]:
         page, bounds = self.source.whole(within)
         fragments = {**self.fragments, **self._in_range(within), "page": page}
-        return {**fragments, "expected": compose("themes.expected_pairs", fragments)}, {**bounds, **self._values(context)}
+        return {**fragments, "expected": compose("themes.expected_pairs", fragments)}, {
+            **bounds,
+            **self._values(context),
+        }
 
     def _in_range(self, within: KeyRange) -> dict[str, psql.Composable]:
         cast = psql.SQL("quarantine.key::{}").format(self.fragments["key_type"])
@@ -278,7 +305,10 @@ class ThemesStep:
     def _require_privileges(self, transaction: Transaction) -> None:
         names = [self.fragments[name].as_string(None) for name in self.targets]
         if missing := transaction.all("constraints.list_missing_privileges", names=names):
-            raise Refused(f"missing privileges; as the tables' owner: GRANT {'; GRANT '.join(row['missing'] + ' TO the role' for row in missing)}")
+            raise Refused(
+                "missing privileges; as the tables' owner: "
+                + "; ".join(f"GRANT {row['missing']} TO the role" for row in missing)
+            )
 
 
 class _NewTextsError(Exception):
@@ -316,7 +346,7 @@ def open_step(transaction: Transaction, settings: Mapping[str, str | None], sche
     )
     if source.column_type not in (*_ARRAY_TYPES, "jsonb"):
         raise Refused(
-            f"column {source.column!r} of {source} is {source.column_type}; themes must be text[], varchar[] or a jsonb array "
+            f"column {source.column!r} of {source} is {source.column_type}; it must be text[], varchar[] or a jsonb array "
             "(name another column with --column)"
         )
     split = settings.get("split")
@@ -333,7 +363,12 @@ MIGRATION = Migration(
         Option("key", "Its unique key: uuid, bigint, integer or text.", "id"),
         Option("column", "Its theme column: text[], varchar[] or a jsonb array.", "themes"),
         Option("split", "Split each element at this text; without it 'a,b' is one tag."),
-        Option("load", "Load song_tags without its keys while it is empty (fresh), or with them (live).", "auto", ("auto", "fresh", "live")),
+        Option(
+            "load",
+            "Load song_tags without its keys while it is empty (fresh), or with them (live).",
+            "auto",
+            ("auto", "fresh", "live"),
+        ),
     ),
     open=open_step,
 )

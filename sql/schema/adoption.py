@@ -104,7 +104,10 @@ def _added_columns(connection: Connection, schema: str, table: str) -> list[str]
     Raises:
         IncompatibleTable: with every difference, not only the first.
     """
-    found = {column["name"]: str(column["type"]).partition("(")[0].split()[0] for column in inspect(connection).get_columns(table, schema)}
+    found = {
+        column["name"]: str(column["type"]).partition("(")[0].split()[0]
+        for column in inspect(connection).get_columns(table, schema)
+    }
     differences = []
     for column, types in SHAPES[table].items():
         if column not in found:
@@ -125,7 +128,9 @@ def _unique_sets(connection: Connection, schema: str, table: str) -> set[frozens
     keys = {frozenset(look.get_pk_constraint(table, schema)["constrained_columns"])}
     keys |= {frozenset(item["column_names"]) for item in look.get_unique_constraints(table, schema)}
     return keys | {
-        frozenset(name for name in item["column_names"] if name) for item in look.get_indexes(table, schema) if item["unique"]
+        frozenset(name for name in item["column_names"] if name)
+        for item in look.get_indexes(table, schema)
+        if item["unique"]
     }
 
 

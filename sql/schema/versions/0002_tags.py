@@ -1,4 +1,4 @@
-"""The application's `tags`, `song_tags` and `tag_synonyms`: created, or adopted when they exist in a compatible shape."""
+"""The application's `tags`, `song_tags`, `tag_synonyms`: created, or adopted when a compatible one exists."""
 
 from alembic import op
 
