@@ -180,6 +180,19 @@ class Step(Protocol):
         """Further checks of a complete run, and a sample re-computed in Python."""
         ...
 
+    @property
+    def shared(self) -> tuple[str, ...]:
+        """Targets that rows of others may point to; rollback removes their rows last, in one locked transaction."""
+        ...
+
+    def conflicts(self, transaction: Transaction, context: Context) -> list[Mismatch]:
+        """What the run made and people have come to use or have edited since; locks it until the transaction ends."""
+        ...
+
+    def release(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
+        """Make conflicting rows the people's own (no provenance), so that the rollback passes them over."""
+        ...
+
     def restore(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> dict[str, int]:
         """During rollback, after the rows are gone: put back what `prepare`, `finish` and `settle` changed."""
         ...

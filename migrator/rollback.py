@@ -76,9 +76,9 @@ class Rollback:
             for name in reversed(self.step.targets):
                 row = transaction.one("rollback.count_rows", {"target": self.names[name]}, run_id=self.run.id)
                 result.removed[name] = row["found"]
-            result.conflicts = self._conflicts(transaction)
-            if self.on_conflict != "force" and "tags" in result.removed:
-                result.removed["tags"] -= len(result.conflicts)
+            result.conflicts = self.step.conflicts(transaction, self.context)
+            if self.on_conflict != "force":
+                result.removed[self.step.targets[0]] -= len(result.conflicts)
         return result
 
     def execute(self) -> RolledBack:
@@ -98,10 +98,11 @@ class Rollback:
             result.removed = dict(self.run.row["rollback"]["removed"])
             result.conflicts = [Mismatch(**conflict) for conflict in self.run.row["rollback"].get("conflicts", [])]
             for name in reversed(self.step.targets):
-                if name != "tags":
+                if name not in self.step.shared:
                     self._delete_rows(name, lease, result)
+            for name in reversed(self.step.shared):
+                self._delete_shared(name, lease, result)
             result.restored = self.step.restore(self.context, self._transact)
-            self._delete_tags(lease, result)
             self._end(lease, result)
             result.seconds = lease.work_seconds = time.monotonic() - started
         tell(self.observers, RunClosed(self.run.id, RunState.ROLLED_BACK, result.seconds))
@@ -115,7 +116,7 @@ class Rollback:
         def begin() -> Run:
             with self.database.transaction() as transaction:
                 run = run_store.find(transaction, self.run.id)
-                if self.on_conflict == "abort" and (conflicts := self._conflicts(transaction)):
+                if self.on_conflict == "abort" and (conflicts := self.step.conflicts(transaction, self.context)):
                     raise Refused(
                         f"run {run.id} has {len(conflicts)} conflicts, first: tag {conflicts[0].key}: "
                         f"{conflicts[0].problem}; nothing was changed; "
@@ -129,7 +130,9 @@ class Rollback:
                         token=lease.token,
                         detail={"on_conflict": self.on_conflict},
                     )
-                    self._save(transaction, lease, RolledBack(run.id, run.status))
+                    begun = RolledBack(run.id, run.status)
+                    begun.conflicts = [] if self.step.shared else self._yield_to_people(transaction)
+                    self._save(transaction, lease, begun)
                 return run_store.find(transaction, self.run.id)
 
         return retrying(begin, self.run.id, self.observers, self.stop)
@@ -168,26 +171,27 @@ class Rollback:
 
         return retrying(delete, self.run.id, self.observers, self.stop)
 
-    def _delete_tags(self, lease: Lease, result: RolledBack) -> None:
-        if "tags" not in self.names:
-            return
+    def _delete_shared(self, name: str, lease: Lease, result: RolledBack) -> None:
+        """Delete rows that others may point to: look, release and delete under one lock, so that no use slips in."""
 
-        def delete() -> tuple[int, list[Mismatch]]:
+        def delete() -> RolledBack:
             with self.database.transaction() as transaction:
-                transaction.one("rollback.lock_tags", self.names, run_id=self.run.id)
-                conflicts = self._conflicts(transaction)
-                kept = [] if self.on_conflict == "force" else [conflict.key for conflict in conflicts]
-                removed = transaction.run("rollback.delete_tags", self.names, run_id=self.run.id, kept=kept)
-                transaction.run("rollback.recount_kept_tags", self.names, run_id=self.run.id)
-                after = RolledBack(
-                    result.run_id, result.status, {**result.removed, "tags": result.removed.get("tags", 0) + removed}
-                )
+                conflicts = self._yield_to_people(transaction)
+                removed = transaction.run("rollback.delete_rows", {"target": self.names[name]}, run_id=self.run.id)
+                after = RolledBack(result.run_id, result.status, dict(result.removed))
+                after.removed[name] = after.removed.get(name, 0) + removed
                 after.conflicts = conflicts or result.conflicts
                 self._save(transaction, lease, after)
-                return removed, after.conflicts
+                return after
 
-        removed, result.conflicts = retrying(delete, self.run.id, self.observers, self.stop)
-        result.removed["tags"] = result.removed.get("tags", 0) + removed
+        after = retrying(delete, self.run.id, self.observers, self.stop)
+        result.removed, result.conflicts = after.removed, after.conflicts
+
+    def _yield_to_people(self, transaction: Transaction) -> list[Mismatch]:
+        conflicts = self.step.conflicts(transaction, self.context)
+        if conflicts and self.on_conflict == "keep":
+            self.step.release(transaction, self.context, [conflict.key for conflict in conflicts])
+        return conflicts
 
     def _end(self, lease: Lease, result: RolledBack) -> None:
         def end() -> None:
@@ -198,12 +202,6 @@ class Rollback:
                 run_store.move(transaction, self.run, RunState.ROLLED_BACK, token=lease.token, detail=detail)
 
         retrying(end, self.run.id, self.observers, self.stop)
-
-    def _conflicts(self, transaction: Transaction) -> list[Mismatch]:
-        if "tags" not in self.names:
-            return []
-        rows = transaction.all("rollback.find_conflicts", self.names, run_id=self.run.id)
-        return [Mismatch(row["key"], row["problem"], is_row=False) for row in rows]
 
     def _save(self, transaction: Transaction, lease: Lease, result: RolledBack) -> None:
         """Write the progress into the run, fenced: a superseded process finds no row and rolls back."""

@@ -34,6 +34,7 @@ class ThemesStep:
     """Converts pages of songs by set-based SQL (sql/queries/themes.sql)."""
 
     targets = ("tags", "tag_synonyms", "song_tags")
+    shared = ("tags",)
 
     def __init__(self, source: TableSource, schema: str, split: str | None, load: str) -> None:
         is_json = source.column_type == "jsonb"
@@ -267,6 +268,18 @@ class ThemesStep:
             "link_in_range": self.source.in_range(within, psql.Identifier("link", "song_id")),
             "quarantine_in_range": self.source.in_range(within, cast),
         }
+
+    # -- rollback
+
+    def conflicts(self, transaction: Transaction, context: Context) -> list[Mismatch]:
+        """Tags of the run that people use or have edited since; their rows are locked."""
+        transaction.one("rollback.lock_tags", self.fragments, run_id=context.run_id)
+        rows = transaction.all("rollback.find_conflicts", self.fragments, run_id=context.run_id)
+        return [Mismatch(row["key"], row["problem"], is_row=False) for row in rows]
+
+    def release(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
+        """Give conflicting tags to the people who use them, with the usage count that is left."""
+        transaction.run("rollback.release_tags", self.fragments, run_id=context.run_id, kept=keys)
 
     # -- the vocabulary before a run
 

@@ -47,8 +47,13 @@ ORDER BY 1
 SELECT count(*) AS locked
 FROM (SELECT tag.id FROM {tags} AS tag WHERE tag.run_id = %(run_id)s ORDER BY tag.id FOR UPDATE) AS locked
 
--- name: delete_tags
-DELETE FROM {tags} AS tag WHERE tag.run_id = %(run_id)s AND NOT tag.id = ANY(%(kept)s::uuid[])
+-- name: release_tags
+UPDATE {tags} AS tag
+SET run_id = NULL, usage_count = (SELECT count(*) FROM {song_tags} AS link WHERE link.tag_id = tag.id)
+WHERE tag.run_id = %(run_id)s AND tag.id = ANY(%(kept)s::uuid[])
+
+-- name: delete_rows
+DELETE FROM {target} WHERE run_id = %(run_id)s
 
 -- name: delete_quarantine
 DELETE FROM segue.quarantine WHERE run_id = %(run_id)s
@@ -58,8 +63,3 @@ DELETE FROM segue.vocabulary WHERE run_id = %(run_id)s
 
 -- name: mark_journal
 UPDATE segue.journal SET undone_at = clock_timestamp() WHERE run_id = %(run_id)s AND kind = 'created' AND undone_at IS NULL
-
--- name: recount_kept_tags
-UPDATE {tags} AS tag
-SET usage_count = (SELECT count(*) FROM {song_tags} AS link WHERE link.tag_id = tag.id)
-WHERE tag.run_id = %(run_id)s

@@ -1,0 +1,75 @@
+"""Databases by the dozen from one template, and processes that cost milliseconds."""
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from tests.conftest import Server
+from tests.crash.zygote import Zygote
+
+#: Kills under way at a time.
+AT_A_TIME = 2
+
+
+@pytest.fixture(scope="session")
+def zygotes() -> Iterator[list[Zygote]]:
+    """As many as there are threads in `sweep`."""
+    with Zygote() as first, Zygote() as second:
+        yield [first, second]
+
+
+Copies = Callable[[], "contextmanager[str]"]
+
+
+@pytest.fixture
+def copy_of(server: Server) -> Callable[[str], "contextmanager[str]"]:
+    """Return a function that lends a copy of a database to which nobody is connected, by URL."""
+    numbers = iter(range(1_000_000))
+
+    @contextmanager
+    def copy(template: str) -> Iterator[str]:
+        name = f"copy_{os.getpid()}_{threading.get_native_id()}_{next(numbers)}"
+        source = psycopg.conninfo.conninfo_to_dict(template)["dbname"]
+        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
+        with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
+            connection.execute(create)
+            yield server.url(name)
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+    return copy
+
+
+@pytest.fixture
+def sweep(zygotes: list[Zygote]) -> Callable[[Callable[[Zygote, int], bool]], int]:
+    """Return a function that calls `attempt(zygote, K)` for K = 1, 2, … until one says that it was not interrupted."""
+
+    def run(attempt: Callable[[Zygote, int], bool]) -> int:
+        numbers, is_over = iter(range(1, 10_000)), threading.Event()
+
+        def work(zygote: Zygote) -> list[int]:
+            done = []
+            while not is_over.is_set():
+                number = next(numbers)
+                try:
+                    if attempt(zygote, number):
+                        done.append(number)
+                    else:
+                        is_over.set()
+                except BaseException as error:
+                    is_over.set()
+                    error.add_note(f"(at boundary {number})")
+                    raise
+            return done
+
+        with ThreadPoolExecutor(AT_A_TIME) as threads:
+            found = [number for numbers in threads.map(work, zygotes) for number in numbers]
+        assert list(range(1, len(found) + 1)) == sorted(found)
+        return len(found)
+
+    return run
