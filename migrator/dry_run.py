@@ -29,6 +29,7 @@ class Rehearsal:
         problems: what would be quarantined, at most `MOST_PROBLEMS`.
         eta_seconds: of the real run, from the speed of these chunks.
         seconds: of the dry run.
+        created_rows: rows that the real run would create, by table.
         is_complete: whether it saw the whole source, or was stopped or limited.
     """
 
@@ -41,6 +42,7 @@ class Rehearsal:
     eta_seconds: float = 0.0
     seconds: float = 0.0
     is_complete: bool = False
+    created_rows: dict[str, int] = field(default_factory=dict)
 
 
 #: Quarantined rows named in the report.
@@ -68,6 +70,7 @@ def rehearse(database: Database, request: Request, stop: StopSignal, observers: 
     chunk_seconds = _chunks(database, request, step, context, result, stop, observers)
     done = max(result.counts.rows, 1)
     result.eta_seconds = round(planned + chunk_seconds * result.total / done, 3)
+    result.created_rows = {**result.preview.created, step.targets[-1]: result.counts.created}
     result.seconds = time.monotonic() - started
     return result
 

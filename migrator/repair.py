@@ -3,12 +3,15 @@
 from migrator import run_store
 from migrator.migration import Context, Step
 from migrator.run_store import Partition
+from migrator.source import KeyRange
 from sql.database import Database
 
 #: Rows converted again in one transaction.
 BATCH_ROWS = 1_000
 #: Rounds of catching up with users who keep editing; what is left then shows in validation.
 MOST_ROUNDS = 5
+#: Differences listed at a time while catching up.
+MOST_LISTED = 10_000
 
 
 def reconvert(database: Database, step: Step, context: Context, keys: list[str], token: str) -> None:
@@ -55,12 +58,20 @@ def catch_up(database: Database, step: Step, context: Context, token: str) -> in
                     changed.append(partition)
         if not changed:
             break
-        keys: list[str] = []
         for partition in changed:
-            with database.transaction(repeatable_read=True) as transaction:
-                found = step.differences(transaction, context, partition.within, BATCH_ROWS * 10)
-                keys += dict.fromkeys(mismatch.key for mismatch in found)
-        reconvert(database, step, context, keys, token)
+            caught_up += _catch_up_range(database, step, context, partition.within, token)
         restate_all(database, step, context, token)
-        caught_up += len(keys)
     return caught_up
+
+
+def _catch_up_range(database: Database, step: Step, context: Context, within: KeyRange, token: str) -> int:
+    seen: dict[str, None] = {}
+    while True:
+        with database.transaction(repeatable_read=True) as transaction:
+            found = step.differences(transaction, context, within, MOST_LISTED)
+        keys = dict.fromkeys(mismatch.key for mismatch in found)
+        reconvert(database, step, context, list(keys), token)
+        # A full list may not be all; one that brings nothing new will never be shorter.
+        if len(found) < MOST_LISTED or keys.keys() <= seen.keys():
+            return len(seen | keys)
+        seen |= keys

@@ -79,7 +79,7 @@ def dry_run_report(name: str, result: Rehearsal) -> dict[str, Any]:
         "resumed": False,
         "rows": {"total": result.total, "processed": result.counts.rows, "quarantined": result.counts.quarantined_rows},
         "elements": _elements(result.counts),
-        "created": {**result.preview.created, "song_tags": result.counts.created} if result.preview.created else {},
+        "created": result.created_rows,
         # What a dry run wrote is gone, so there is nothing stored to compare with.
         "digest": {"algorithm": ALGORITHM, "expected": str(result.expected), "actual": None, "equal": None},
         "seconds": round(result.seconds, 3),

@@ -5,7 +5,7 @@ import hashlib
 import os
 import tempfile
 import time
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -98,14 +98,14 @@ class Place:
 
 def make_searchable(directory: Path) -> None:
     """Make a directory that only the caller may list; root's may be passed through by the account it drops to."""
-    with suppressed_exists():
+    with suppress(FileExistsError):
         directory.mkdir(parents=True)
         directory.chmod(0o711 if os.geteuid() == 0 else 0o700)
 
 
 def make_private(directory: Path, user: "ServerUser") -> None:
     """Make a directory for the server's account alone, or verify that the one in its place is just that."""
-    with suppressed_exists():
+    with suppress(FileExistsError):
         directory.mkdir(mode=0o700)
         user.own(directory)
         return
@@ -121,15 +121,6 @@ def make_private(directory: Path, user: "ServerUser") -> None:
             path=directory,
             next_step="Run as the user who made it, or set SEGUE_HOME to another directory.",
         )
-
-
-@contextmanager
-def suppressed_exists() -> "Iterator[None]":
-    """Suppress only 'it exists already': any other failure to make a directory is the operator's to solve."""
-    try:
-        yield
-    except FileExistsError:
-        return
 
 
 @contextmanager

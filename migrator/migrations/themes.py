@@ -126,15 +126,18 @@ class ThemesStep:
         """Forget what the run made of these songs and convert them again."""
         values = {**self._values(context), "keys": keys}
         transaction.run("themes.forget_songs", self.fragments, **values)
+        transaction.run("vocabulary.forget_deleted", self.fragments, run_id=context.run_id)
         self._cautious = max(self._cautious, 1)
         self._convert(transaction, context, self.source.page_of_keys(), values)
 
     def recount(self, transaction: Transaction, context: Context, within: KeyRange) -> Converted:
         """Take a range's accounting anew from source and vocabulary; what was created, from the table."""
         page, bounds = self.source.whole(within)
-        row = self._chunk(
-            transaction, page, "link_nothing", "made_what_was_expected", {**bounds, **self._values(context)}
-        )
+        values = {**bounds, **self._values(context)}
+        row = self._chunk(transaction, page, "link_nothing", "made_what_was_expected", values)
+        if row["unmapped"]:
+            self._resolve_page(transaction, context, page, values)
+            row = self._chunk(transaction, page, "link_nothing", "made_what_was_expected", values)
         converted = _converted(row)
         stored = self.stored(transaction, context, within)
         counts = converted.counts + Counts(created=stored.count - converted.counts.created)
@@ -359,7 +362,7 @@ def open_step(transaction: Transaction, settings: Mapping[str, str | None], sche
     )
     if source.column_type not in (*_ARRAY_TYPES, "jsonb"):
         raise Refused(
-            f"column {source.column!r} of {source} is {source.column_type}; it must be text[], varchar[] or a jsonb array "
+            f"column {source.column!r} of {source} is {source.column_type}, not text[], varchar[] or a jsonb array "
             "(name another column with --column)"
         )
     split = settings.get("split")

@@ -21,14 +21,15 @@ SELECT
         ELSE 'the tag was edited since'
     END AS problem
 FROM {tags} AS tag
-LEFT JOIN LATERAL (
-    SELECT count(*) AS n FROM {song_tags} AS link WHERE link.tag_id = tag.id AND link.run_id IS DISTINCT FROM %(run_id)s
-) AS link ON true
-LEFT JOIN LATERAL (
-    SELECT count(*) AS n
+LEFT JOIN (
+    SELECT link.tag_id, count(*) AS n FROM {song_tags} AS link WHERE link.run_id IS DISTINCT FROM %(run_id)s GROUP BY 1
+) AS link ON link.tag_id = tag.id
+LEFT JOIN (
+    SELECT synonym.canonical_tag_id, count(*) AS n
     FROM {tag_synonyms} AS synonym
-    WHERE synonym.canonical_tag_id = tag.id AND synonym.run_id IS DISTINCT FROM %(run_id)s
-) AS synonym ON true
+    WHERE synonym.run_id IS DISTINCT FROM %(run_id)s
+    GROUP BY 1
+) AS synonym ON synonym.canonical_tag_id = tag.id
 LEFT JOIN segue.journal AS made
     ON made.run_id = %(run_id)s AND made.table_name = 'tags' AND made.kind = 'created' AND made.key = tag.id::text
 WHERE

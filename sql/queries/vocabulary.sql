@@ -101,6 +101,7 @@ SELECT
     %(run_id)s, 'tags', made.id::text, 'created',
     jsonb_build_object('name', made.name, 'category', made.category, 'color', made.color, 'is_standard', made.is_standard)
 FROM made
+ON CONFLICT (run_id, table_name, kind, key) DO UPDATE SET after = excluded.after, undone_at = NULL
 
 -- name: create_synonyms
 INSERT INTO {tag_synonyms} (id, synonym, canonical_tag_id, created_at, run_id)
@@ -190,6 +191,11 @@ FROM segue.decisions
 
 -- name: read_decided
 SELECT raw, canonical FROM segue.vocabulary WHERE run_id = %(run_id)s AND how = 'accepted'
+
+-- name: forget_deleted
+-- Texts whose tag somebody deleted are resolved anew, too.
+DELETE FROM segue.vocabulary AS word
+WHERE word.run_id = %(run_id)s AND word.outcome = 'tag' AND NOT EXISTS (SELECT FROM {tags} AS tag WHERE tag.id = word.tag_id)
 
 -- name: forget_quarantined
 -- Texts in quarantine are resolved anew when their rows are converted again.
