@@ -1,18 +1,19 @@
+-- One at a time, because dropping one takes along what depends on it.
 DO $$
 DECLARE
-    object record;
+    statement text;
 BEGIN
-    FOR object IN
-        SELECT format('DROP TABLE segue.%I CASCADE', tablename) AS statement
-        FROM pg_tables WHERE schemaname = 'segue' AND tablename <> 'alembic_version'
     LOOP
-        EXECUTE object.statement;
+        SELECT format('DROP TABLE segue.%I CASCADE', tablename) INTO statement
+        FROM pg_tables WHERE schemaname = 'segue' AND tablename <> 'alembic_version' LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        EXECUTE statement;
     END LOOP;
-    FOR object IN
-        SELECT format('DROP FUNCTION %s CASCADE', oid::regprocedure) AS statement
-        FROM pg_proc WHERE pronamespace = 'segue'::regnamespace
     LOOP
-        EXECUTE object.statement;
+        SELECT format('DROP FUNCTION %s CASCADE', oid::regprocedure) INTO statement
+        FROM pg_proc WHERE pronamespace = 'segue'::regnamespace LIMIT 1;
+        EXIT WHEN NOT FOUND;
+        EXECUTE statement;
     END LOOP;
 END
 $$;
