@@ -85,6 +85,8 @@ def _read_csv(file: Path) -> Iterator[Song]:
             if missing := {"id", "title", "themes"} - set(reader.fieldnames or ()):
                 raise MalformedSong(file, 1, f"column {min(missing)!r} is missing from the header")
             for row in reader:
+                if None in row or None in row.values():
+                    raise MalformedSong(file, reader.line_num, "wrong number of columns")
                 themes = row["themes"]
                 try:
                     parsed = json.loads(themes) if themes and themes.strip() else None

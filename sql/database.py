@@ -159,7 +159,7 @@ class Database:
         """Lend a connection in autocommit mode; a broken one is not reused."""
         try:
             pooled = self.engine.raw_connection()
-        except DBAPIError as error:
+        except (DBAPIError, psycopg.Error) as error:
             raise _unreachable(self, error) from error
         connection = cast("psycopg.Connection[Any]", pooled.driver_connection)
         with self._guard:
@@ -202,9 +202,9 @@ def _driver_url(url: str) -> str:
     return parsed.render_as_string(hide_password=False)
 
 
-def _unreachable(database: Database, error: DBAPIError) -> ConnectionLost:
-    cause = error.orig
-    said = str(cause).strip().splitlines()[-1] if cause is not None else str(error)
+def _unreachable(database: Database, error: Exception) -> ConnectionLost:
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    said = str(cause).strip().splitlines()[0]
     return ConnectionLost(
         f"cannot connect to {database}: {said}; check that the server runs and that DATABASE_URL is right",
         sqlstate=getattr(cause, "sqlstate", None),
