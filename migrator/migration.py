@@ -144,6 +144,10 @@ class Step(Protocol):
         """Take a range's accounting and digests anew, writing nothing."""
         ...
 
+    def refresh(self, transaction: Transaction, context: Context) -> None:
+        """Before a complete run is brought up to date: take in what changed beside the source."""
+        ...
+
     def finish(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> None:
         """After the last chunk: constraints and the like, each in a transaction of its own, safe to repeat."""
         ...

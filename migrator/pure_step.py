@@ -85,6 +85,9 @@ class PureStep:
         """Say whether the target would be made."""
         return Preview({}, notes=(f"would make table {self.target}",) if self._make_target(transaction) else ())
 
+    def refresh(self, transaction: Transaction, context: Context) -> None:
+        """Nothing but the source matters."""
+
     def finish(self, context: Context, transact: Transact) -> None:
         """Nothing waits for the end."""
 

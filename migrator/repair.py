@@ -3,13 +3,14 @@
 from migrator import run_store
 from migrator.migration import Context, Step
 from migrator.run_store import Partition
-from migrator.source import KeyRange
 from sql.database import Database
 
 #: Rows converted again in one transaction.
 BATCH_ROWS = 1_000
 #: Rounds of catching up with users who keep editing; what is left then shows in validation.
-MOST_ROUNDS = 5
+MOST_ROUNDS = 20
+#: Rows looked for in one range in one round; bounds memory.
+MOST_KEYS = 100_000
 #: Differences listed at a time while catching up.
 MOST_LISTED = 10_000
 
@@ -32,46 +33,41 @@ def reconvert(database: Database, step: Step, context: Context, keys: list[str],
 
 def restate_all(database: Database, step: Step, context: Context, token: str) -> list[Partition]:
     """Take the totals of all partitions anew from source, vocabulary and target."""
-    with database.transaction() as transaction:
-        known = run_store.partitions(transaction, context.run_id)
-    for partition in known:
+    for partition in partitions_of(database, context):
         with database.transaction(repeatable_read=True) as transaction:
             recounted = step.recount(transaction, context, partition.within)
             run_store.restate(transaction, context.run_id, partition.ordinal, recounted, token=token)
+    return partitions_of(database, context)
+
+
+def partitions_of(database: Database, context: Context) -> list[Partition]:
+    """Return the run's partitions as they are stored now."""
     with database.transaction() as transaction:
         return run_store.partitions(transaction, context.run_id)
 
 
-def catch_up(database: Database, step: Step, context: Context, token: str) -> int:
+def catch_up(database: Database, step: Step, context: Context, token: str, *, is_forced: bool) -> int:
     """Convert again what users changed in the source since it was read; return how many rows that were.
 
-    A range whose source digest is still the one that its chunks recorded needs no second look.
+    A range whose source digest is still the one that its chunks recorded needs no second look, unless `is_forced`
+    says that more than the source may have changed.
     """
     caught_up = 0
-    for _ in range(MOST_ROUNDS):
-        with database.transaction() as transaction:
-            known = run_store.partitions(transaction, context.run_id)
-        changed = []
-        for partition in known:
+    for number in range(MOST_ROUNDS):
+        keys: list[str] = []
+        is_changed = False
+        for partition in partitions_of(database, context):
             with database.transaction(repeatable_read=True) as transaction:
-                if step.source_digest(transaction, partition.within) != partition.source:
-                    changed.append(partition)
-        if not changed:
+                look = (is_forced and number == 0) or step.source_digest(
+                    transaction, partition.within
+                ) != partition.source
+                if look:
+                    found = step.differences(transaction, context, partition.within, MOST_KEYS)
+                    keys += dict.fromkeys(mismatch.key for mismatch in found)
+                    is_changed = True
+        if not is_changed:
             break
-        for partition in changed:
-            caught_up += _catch_up_range(database, step, context, partition.within, token)
+        reconvert(database, step, context, keys, token)
         restate_all(database, step, context, token)
+        caught_up += len(keys)
     return caught_up
-
-
-def _catch_up_range(database: Database, step: Step, context: Context, within: KeyRange, token: str) -> int:
-    seen: dict[str, None] = {}
-    while True:
-        with database.transaction(repeatable_read=True) as transaction:
-            found = step.differences(transaction, context, within, MOST_LISTED)
-        keys = dict.fromkeys(mismatch.key for mismatch in found)
-        reconvert(database, step, context, list(keys), token)
-        # A full list may not be all; one that brings nothing new will never be shorter.
-        if len(found) < MOST_LISTED or keys.keys() <= seen.keys():
-            return len(seen | keys)
-        seen |= keys

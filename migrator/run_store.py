@@ -225,6 +225,17 @@ def _columns(converted: Converted) -> dict[str, Any]:
     }
 
 
+def save_plan(transaction: Transaction, run_id: int, plan: Mapping[str, Any], total_rows: int, *, token: str) -> None:
+    """Store what planning decided.
+
+    Raises:
+        LeaseLost: another process has taken the run over.
+    """
+    values = {"run_id": run_id, "plan": Jsonb(plan), "total_rows": total_rows, "token": token}
+    if transaction.run("runs.save_plan", None, **values) != 1:
+        raise LeaseLost(f"run {run_id}: another process has taken it over")
+
+
 def require_lease(transaction: Transaction, run_id: int, token: str) -> None:
     """Let the transaction go on only while this process owns the run.
 

@@ -86,13 +86,13 @@ class Runner:
         started = time.monotonic()
         preflight(self.database)
         step = self._open()
-        run, is_resumed = self._choose(step)
-        if run.status is RunState.COMPLETE:
+        run, is_resumed = self._choose()
+        if run.status is RunState.COMPLETE and self._is_still_true(step, run):
             return Outcome(run.id, run.status, is_unchanged=True)
         outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         with Lease(self.database, run, self.stop) as lease:
             try:
-                self._work(step, run, lease, outcome)
+                self._work(step, self._reread(run), lease, outcome)
             except Stopped as stopped:
                 self._close(
                     run, lease, RunState.CANCELLED if stopped.reason == "cancel" else RunState.PAUSED, stopped.reason
@@ -116,7 +116,7 @@ class Runner:
         with self.database.transaction() as transaction:
             return self.request.migration.open(transaction, self.request.settings, self.request.schema)
 
-    def _choose(self, step: Step) -> tuple[Run, bool]:
+    def _choose(self) -> tuple[Run, bool]:
         with self.database.transaction() as transaction:
             last = run_store.latest(transaction, self.request.migration.name)
         if last is not None and last.status is RunState.ROLLING_BACK:
@@ -129,13 +129,8 @@ class Runner:
                 )
             self._require_same_settings(last)
             return last, True
-        if (
-            last is not None
-            and last.status is RunState.COMPLETE
-            and not self.request.is_fresh
-            and self._is_still_true(step, last)
-        ):
-            return last, False
+        if last is not None and last.status is RunState.COMPLETE and self._may_go_on(last):
+            return last, True
         try:
             with self.database.transaction() as transaction:
                 return run_store.create(transaction, self.request.migration.name, self.request.settings), False
@@ -145,6 +140,19 @@ class Runner:
             assert rival is not None
             since = (rival.row["held_since"] or rival.row["created_at"]).isoformat(timespec="seconds")
             raise RunHeld(rival.id, rival.row["holder"] or "another process", since) from None
+
+    def _reread(self, run: Run) -> Run:
+        """Look at the run again now that it is ours: its last holder may have moved it meanwhile."""
+        with self.database.transaction() as transaction:
+            current = run_store.find(transaction, run.id)
+        if current.status not in RESUMABLE | {RunState.COMPLETE}:
+            raise Refused(f"run {run.id} has become {current.status} meanwhile; see: segue status {run.id}")
+        return current
+
+    def _may_go_on(self, run: Run) -> bool:
+        """Whether a complete run is to be brought up to date, rather than a new one started."""
+        same = run.row["fingerprint"] == run_store.fingerprint(run.migration, self.request.settings)
+        return same and not self.request.is_fresh
 
     def _require_same_settings(self, run: Run) -> None:
         if run.row["fingerprint"] == run_store.fingerprint(run.migration, self.request.settings):
@@ -160,9 +168,7 @@ class Runner:
         )
 
     def _is_still_true(self, step: Step, run: Run) -> bool:
-        """Whether nothing that the complete run depends on has changed: settings, decisions, source."""
-        if run.row["fingerprint"] != run_store.fingerprint(run.migration, self.request.settings):
-            return False
+        """Whether nothing that the complete run depends on has changed: neither decisions nor source."""
         with self.database.transaction(repeatable_read=True) as transaction:
             if run.plan.get("decisions") != run_store.decisions_digest(transaction):
                 return False
@@ -172,8 +178,27 @@ class Runner:
     # -- the phases
 
     def _work(self, step: Step, run: Run, lease: Lease, outcome: Outcome) -> None:
-        run = self._plan(step, run, lease)
-        context = run.context
+        if run.status is RunState.COMPLETE:
+            self._refresh(step, run, lease)
+        else:
+            self._convert(step, self._plan(step, run, lease), lease)
+            self._move(run, lease, RunState.VALIDATING)
+        context = self._reread(run).context
+        self._finish(step, context, lease, outcome)
+        self._prove(step, run, context, lease, outcome)
+
+    def _refresh(self, step: Step, run: Run, lease: Lease) -> None:
+        """Take in what changed beside the source since the run was completed, and have every row looked at again."""
+
+        def refresh(transaction: Transaction) -> None:
+            step.refresh(transaction, run.context)
+            plan = {**run.plan, "decisions": run_store.decisions_digest(transaction), "recheck": True}
+            run_store.save_plan(transaction, run.id, plan, step.source.count(transaction), token=lease.token)
+            run_store.move(transaction, run, RunState.VALIDATING, token=lease.token)
+
+        self._retrying(run.id, lambda: self._in_transaction(refresh))
+
+    def _convert(self, step: Step, run: Run, lease: Lease) -> None:
         partitions = self._partitions(run)
         if run.status is not RunState.MIGRATING:
             self._move(run, lease, RunState.MIGRATING)
@@ -185,13 +210,10 @@ class Runner:
             sum(part.counts.quarantined_rows for part in partitions),
         )
         work = Work(
-            self.database, step, context, self.stop, budget, self.observers, self.request.batch_size, lease.token
+            self.database, step, run.context, self.stop, budget, self.observers, self.request.batch_size, lease.token
         )
         work.convert_all(partitions, self.request.workers)
         self._check_stop()
-        self._move(run, lease, RunState.VALIDATING)
-        self._finish(step, context, lease, outcome)
-        self._prove(step, run, context, lease, outcome)
 
     def _plan(self, step: Step, run: Run, lease: Lease) -> Run:
         """Store the plan, the vocabulary and the partitions in one transaction; a resumed run has them already."""
@@ -218,13 +240,7 @@ class Runner:
                         chunk_size=self.request.batch_size or FIRST_SIZE,
                         token=lease.token,
                     )
-                if (
-                    transaction.run(
-                        "runs.save_plan", run_id=run.id, plan=Jsonb(decided), total_rows=total, token=lease.token
-                    )
-                    != 1
-                ):
-                    raise LeaseLost(f"run {run.id} was taken over by another process")
+                run_store.save_plan(transaction, run.id, decided, total, token=lease.token)
                 run_store.move(transaction, current, RunState.MIGRATING, token=lease.token)
                 return run_store.find(transaction, run.id)
 
@@ -238,8 +254,9 @@ class Runner:
             self._retrying(context.run_id, lambda: self._in_transaction(action))
 
         step.finish(context, transact)
+        is_forced = bool(context.plan.get("recheck"))
         outcome.caught_up = self._retrying(
-            context.run_id, lambda: repair.catch_up(self.database, step, context, lease.token)
+            context.run_id, lambda: repair.catch_up(self.database, step, context, lease.token, is_forced=is_forced)
         )
         step.seal(context, transact)
 

@@ -67,7 +67,12 @@ TRANSITIONS: dict[RunState, frozenset[RunState]] = {
         }
     ),
     S.CANCELLED: frozenset({S.ROLLING_BACK}),  # `segue rollback`
-    S.COMPLETE: frozenset({S.ROLLING_BACK}),  # `segue rollback`
+    S.COMPLETE: frozenset(
+        {
+            S.VALIDATING,  # `segue migrate` again: brought up to date with a source that changed since
+            S.ROLLING_BACK,  # `segue rollback`
+        }
+    ),
     S.ROLLING_BACK: frozenset({S.ROLLED_BACK}),  # everything is removed and restored
     S.ROLLED_BACK: frozenset(),
 }

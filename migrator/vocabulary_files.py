@@ -77,8 +77,11 @@ def import_csv(database: Database, file: Path, *, schema: str) -> dict[str, int]
             )
         automatic = _Automatic(transaction, schema)
         known = {row["normalized"]: row["canonical_normalized"] for row in transaction.all("vocabulary.read_decisions")}
+        # A decision that a run has carried out stands beside the synonym made of it, which a rollback takes away.
         decided = {
-            line.normalized: line for line in lines if automatic.resolve(line.normalized) != line.canonical_normalized
+            line.normalized: line
+            for line in lines
+            if line.canonical_normalized not in {automatic.resolve(line.normalized)} - {known.get(line.normalized)}
         }
         final = {**known, **{name: line.canonical_normalized for name, line in decided.items()}}
         for line in lines:

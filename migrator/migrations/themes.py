@@ -87,6 +87,12 @@ class ThemesStep:
         words = {**transaction.one("vocabulary.count_vocabulary", run_id=context.run_id), "fuzzy": len(suggested)}
         return Preview(created, words, tuple(str(suggestion) for suggestion in suggested), tuple(plan["notes"]))
 
+    def refresh(self, transaction: Transaction, context: Context) -> None:
+        """Resolve anew the texts about which an admin has decided otherwise since."""
+        rows = transaction.all("vocabulary.forget_redecided", self.fragments, run_id=context.run_id)
+        if rows:
+            resolve(transaction, context, [[(row["raw"], row["uses"]) for row in rows]], self.fragments)
+
     def finish(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> None:
         """Make primary key, index and foreign keys."""
         self.links.guard(context, transact)

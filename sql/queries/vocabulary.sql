@@ -200,3 +200,32 @@ WHERE word.run_id = %(run_id)s AND word.outcome = 'tag' AND NOT EXISTS (SELECT F
 -- name: forget_quarantined
 -- Texts in quarantine are resolved anew when their rows are converted again.
 DELETE FROM segue.vocabulary WHERE run_id = %(run_id)s AND outcome = 'quarantine'
+
+-- name: forget_redecided
+-- Words whose decision is new, another one or withdrawn, and the synonyms that the run made of them.
+WITH forgotten AS (
+    DELETE FROM segue.vocabulary AS word
+    WHERE
+        word.run_id = %(run_id)s
+        AND (
+            EXISTS (
+                SELECT FROM segue.decisions AS decision
+                WHERE
+                    decision.normalized = word.normalized
+                    AND decision.canonical_normalized IS DISTINCT FROM word.canonical
+            )
+            OR (
+                word.how = 'accepted'
+                AND NOT EXISTS (SELECT FROM segue.decisions AS decision WHERE decision.normalized = word.normalized)
+            )
+        )
+    RETURNING word.raw, word.uses, word.normalized
+),
+
+synonym AS (
+    DELETE FROM {tag_synonyms} AS synonym
+    USING (SELECT DISTINCT forgotten.normalized FROM forgotten) AS forgotten
+    WHERE synonym.run_id = %(run_id)s AND synonym.synonym = forgotten.normalized
+)
+
+SELECT raw, uses FROM forgotten

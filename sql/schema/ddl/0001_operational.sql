@@ -136,7 +136,7 @@ CREATE TABLE segue.events (
             ('failed', 'preparing'), ('failed', 'migrating'), ('failed', 'complete'), ('failed', 'cancelled'),
             ('failed', 'rolling_back'),
             ('cancelled', 'rolling_back'),
-            ('complete', 'rolling_back'),
+            ('complete', 'validating'), ('complete', 'rolling_back'),
             ('rolling_back', 'rolled_back')
         )
     )

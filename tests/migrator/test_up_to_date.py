@@ -1,0 +1,102 @@
+"""Users go on writing to the legacy column: during the run, and after it."""
+
+import random
+import threading
+import uuid
+
+import psycopg
+
+from tags.normalise import normalise
+
+WORDS = ("Hope", "Grace", "Xmas", "christmas", " GRACE", "Joy", "Faith", "", "Advent")
+
+
+def key(number: int) -> str:
+    """Return a song's id."""
+    return str(uuid.UUID(int=number))
+
+
+def due(connection: psycopg.Connection) -> list[tuple[str, str]]:
+    """Return the links that the source asks for now; Xmas is Christmas."""
+    found = set()
+    for song, themes in connection.execute("SELECT id::text, themes FROM songs").fetchall():
+        for theme in themes or ():
+            normal = normalise(theme or "")
+            if normal:
+                found.add((song, "christmas" if normal == "xmas" else normal))
+    return sorted(found)
+
+
+def test_writes_during_the_run_are_not_lost(segue, segue_process, songs, links, connection, database_url) -> None:
+    """What users inserted, changed and deleted while chunks were converted is in the result, and validates."""
+    songs([(key(number), ["Hope", "Grace"]) for number in range(1, 3_001)])
+    acknowledged = 0
+    ended = threading.Event()
+
+    def write() -> None:
+        nonlocal acknowledged
+        chance = random.Random(7)
+        with psycopg.connect(database_url, autocommit=True) as user:
+            while not ended.is_set():
+                number = chance.randrange(1, 4_000)
+                themes = chance.sample(WORDS, 2)
+                user.execute(
+                    "INSERT INTO songs VALUES (%s, 'new', %s) ON CONFLICT (id) DO UPDATE SET themes = excluded.themes",
+                    [key(number), themes],
+                )
+                user.execute("DELETE FROM songs WHERE id = %s", [key(chance.randrange(1, 4_000))])
+                acknowledged += 1
+
+    run = segue_process("migrate", "-b", "50", "--workers", "2", "--max-chunks", "40")
+    writer = threading.Thread(target=write)
+    writer.start()
+    run.communicate(timeout=120)
+    ended.set()
+    writer.join()
+    finished = segue("migrate", "--json")
+
+    assert acknowledged > 50
+    assert (6, 0) == (run.returncode, finished.code)
+    assert due(connection) == links()
+    assert 0 == segue("validate", "themes").code
+    assert 0 < finished.json["caught_up"]
+
+
+def test_a_complete_run_is_brought_up_to_date(segue, songs, links, connection, snapshot) -> None:
+    """Run again after edits: the same run takes them in, removes stale links, and still rolls back to the byte."""
+    songs([(key(1), ["Hope"]), (key(2), ["Grace", "Hope"]), (key(3), ["Joy"])])
+    before = snapshot()
+    assert 0 == segue("migrate").code
+    connection.execute("UPDATE songs SET themes = '{Faith}' WHERE id = %s", [key(2)])
+    connection.execute("DELETE FROM songs WHERE id = %s", [key(3)])
+    connection.execute("INSERT INTO songs VALUES (%s, 'a title', '{Xmas,Hope}')", [key(4)])
+
+    result = segue("migrate", "--json")
+
+    assert (0, 1, True) == (result.code, result.json["run_id"], result.json["digest"]["equal"])
+    assert due(connection) == links()
+    assert {"total": 3, "processed": 3, "quarantined": 0} == result.json["rows"]
+    assert 0 == segue("validate").code
+    assert 0 == segue("rollback").code
+    assert before.keys() == snapshot().keys()
+    assert before["public.song_tags"] == snapshot()["public.song_tags"]
+    assert before["public.tags"] == snapshot()["public.tags"]
+
+
+def test_new_decisions_are_taken_in(segue, songs, links, tmp_path) -> None:
+    """A mapping imported after the run is complete takes effect at the next migrate, and can be withdrawn."""
+    songs([(key(1), ["Hop"]), (key(2), ["hope"])])
+    assert 0 == segue("migrate").code
+    file = tmp_path / "words.csv"
+
+    file.write_text("raw,canonical\nHop,Hope\n")
+    assert 0 == segue("vocabulary", "import", str(file)).code
+    assert 0 == segue("migrate").code
+    mapped = links()
+    file.write_text("raw,canonical\nHop,Hop\n")
+    assert 0 == segue("vocabulary", "import", str(file)).code
+    assert 0 == segue("migrate").code
+
+    assert [(key(1), "hope"), (key(2), "hope")] == mapped
+    assert [(key(1), "hop"), (key(2), "hope")] == links()
+    assert 0 == segue("validate").code
