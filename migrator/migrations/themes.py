@@ -16,49 +16,28 @@ from migrator.errors import Refused, UsageError
 from migrator.links import LinkTable
 from migrator.migration import Context, Converted, Counts, Migration, Mismatch, Option, Preview
 from migrator.source import KeyRange, TableSource
+from migrator.themes_image import ThemesImage
 from migrator.vocabulary import PAGE_TEXTS, Suggestion, resolve, suggest
 from sql.database import Database, Transaction, compose
 from sql.errors import UniqueViolation
-from tags.normalise import normalise, problem
+from tags.normalise import normalise
 
 #: After a conflict, this many chunks use ON CONFLICT before a plain insert, which is cheaper, is tried again.
 CAUTIOUS_CHUNKS = 10
 
-#: Songs re-computed in Python by `check`.
-SAMPLE_SIZE = 200
-
 _ARRAY_TYPES = ("text[]", "character varying[]")
 
 
-class ThemesStep:
+class ThemesStep(ThemesImage):
     """Converts pages of songs by set-based SQL (sql/queries/themes.sql)."""
 
-    targets = ("tags", "tag_synonyms", "song_tags")
     shared = ("tags",)
 
     def __init__(self, source: TableSource, schema: str, split: str | None, load: str) -> None:
-        is_json = source.column_type == "jsonb"
-        column = psql.Identifier(source.column)
-        # "C" makes hashing and comparing independent of the column's collation.
-        self.source = source if is_json else source.reading(psql.SQL('{}::text[] COLLATE "C"').format(column))
-        self.split = split
+        super().__init__(source, schema, split)
         self.load = load
-        self._cautious = 0
-        kind = "json" if is_json else "array"
-        elements = compose(f"themes.elements_of_{kind}{'_split' if split else ''}")
-        plain_array = not is_json and not split
-        self.fragments = {
-            **self.source.fragments,
-            **{name: psql.Identifier(schema, name) for name in self.targets},
-            "elements": elements,
-            "count": compose(
-                "themes.count_in_array" if plain_array else "themes.count_by_elements", {"elements": elements}
-            ),
-            "value_hash": psql.SQL(
-                "coalesce(jsonb_hash_extended(v, 1), 7)" if is_json else "coalesce(hash_array_extended(v, 1), 7)"
-            ),
-        }
         self.links = LinkTable(self.source, schema, self.fragments)
+        self._cautious = 0
 
     # -- before and after the chunks
 
@@ -197,87 +176,6 @@ class ThemesStep:
         rows = transaction.all("themes.find_unmapped", {**self.fragments, "page": page}, **values)
         resolve(transaction, context, [[(row["raw"], row["uses"]) for row in rows]], self.fragments)
 
-    # -- validation
-
-    def source_digest(self, transaction: Transaction, within: KeyRange) -> Digest:
-        """Digest of the themes of a range as they are now."""
-        page, bounds = self.source.whole(within)
-        row = transaction.one("themes.digest_source", {**self.fragments, "page": page}, **bounds)
-        return Digest.of(row, "source", "row_count")
-
-    def stored(self, transaction: Transaction, context: Context, within: KeyRange) -> Digest:
-        """Digest of the run's links of a range."""
-        fragments = {**self.fragments, **self._in_range(within)}
-        row = transaction.one("themes.digest_created", fragments, run_id=context.run_id, **vars(within))
-        return Digest.of(row, "created", "created")
-
-    def stored_quarantine(self, transaction: Transaction, context: Context, within: KeyRange) -> int:
-        """Return how many elements of a range the run has in quarantine."""
-        fragments = {**self.fragments, **self._in_range(within)}
-        row = transaction.one("themes.count_quarantined", fragments, run_id=context.run_id, **vars(within))
-        return int(row["quarantined"])
-
-    def expected(self, transaction: Transaction, context: Context, within: KeyRange) -> tuple[Counts, Digest]:
-        """Accounting and digest due for a range, recomputed from the source by name."""
-        fragments, values = self._expectation(context, within)
-        row = transaction.one("themes.digest_expected", fragments, **values)
-        parts = {name: int(row[name]) for name in ("elements", "linked", "merged", "blank", "quarantined")}
-        return Counts(**parts), Digest.of(row, "expected", "linked")
-
-    def differences(self, transaction: Transaction, context: Context, within: KeyRange, most: int) -> list[Mismatch]:
-        """Missing and extra links and quarantine rows of a range, by song."""
-        fragments, values = self._expectation(context, within)
-        rows = transaction.all("themes.find_differences", fragments, **values, most=most)
-        return [Mismatch(row["key"], row["problem"]) for row in rows]
-
-    def check(self, transaction: Transaction, context: Context, within: KeyRange) -> list[Mismatch]:
-        """Usage counts, tag names, the vocabulary, quarantined counts, and a sample of songs re-computed in Python."""
-        found = []
-        for name in ("find_wrong_usage_counts", "find_wrong_names", "find_wrong_words"):
-            rows = transaction.all(f"constraints.{name}", self.fragments, run_id=context.run_id, most=100)
-            found += [Mismatch(f"tag {row['key']}", row["problem"], is_row=False) for row in rows]
-        return found + list(self._check_sample(transaction, context, within))
-
-    def _check_sample(self, transaction: Transaction, context: Context, within: KeyRange) -> Iterator[Mismatch]:
-        page, bounds = self.source.sample(within)
-        values = {**bounds, **self._values(context), "limit": SAMPLE_SIZE}
-        decided = {
-            row["raw"]: row["canonical"] for row in transaction.all("vocabulary.read_decided", run_id=context.run_id)
-        }
-        synonyms = {
-            row["normalized"]: row["canonical"] for row in transaction.all("vocabulary.read_synonyms", self.fragments)
-        }
-        names = {
-            row["normalized_name"] for row in transaction.all("vocabulary.read_tag_names", self.fragments, most=None)
-        }
-        for row in transaction.all("themes.read_sample", {**self.fragments, "page": page}, **values):
-            due = set()
-            for raw, is_text in row["elements"] or ():
-                if not is_text or raw is None or not normalise(raw):
-                    continue
-                if raw in decided:
-                    due.add(decided[raw])
-                elif problem(raw) is None:
-                    normal = normalise(raw)
-                    due.add(normal if normal in names else synonyms.get(normal, normal))
-            if missing := due - set(row["stored"] or ()):
-                yield Mismatch(row["key"], f"{len(missing)} tags are missing by the sample re-computed in Python")
-
-    def _expectation(self, context: Context, within: KeyRange) -> tuple[dict[str, psql.Composable], dict[str, Any]]:
-        page, bounds = self.source.whole(within)
-        fragments = {**self.fragments, **self._in_range(within), "page": page}
-        return {**fragments, "expected": compose("themes.expected_pairs", fragments)}, {
-            **bounds,
-            **self._values(context),
-        }
-
-    def _in_range(self, within: KeyRange) -> dict[str, psql.Composable]:
-        cast = psql.SQL("quarantine.key::{}").format(self.fragments["key_type"])
-        return {
-            "link_in_range": self.source.in_range(within, psql.Identifier("link", "song_id")),
-            "quarantine_in_range": self.source.in_range(within, cast),
-        }
-
     # -- rollback
 
     def conflicts(self, transaction: Transaction, context: Context) -> list[Mismatch]:
@@ -317,9 +215,6 @@ class ThemesStep:
     def _discover(self, transaction: Transaction) -> Iterator[list[tuple[str, int]]]:
         for rows in transaction.stream("themes.discover_texts", self.fragments, size=PAGE_TEXTS, split=self.split):
             yield [(row["raw"], row["uses"]) for row in rows]
-
-    def _values(self, context: Context) -> dict[str, Any]:
-        return {"run_id": context.run_id, "added_at": context.at, "split": self.split}
 
     def _run(self, transaction: Transaction, query: str, page: psql.Composed, values: dict[str, Any]) -> None:
         transaction.run(f"themes.{query}", {**self.fragments, "page": page}, **values)

@@ -26,6 +26,13 @@ cardinality(page.v)
 -- name: count_by_elements
 (SELECT count(*) FROM {elements} AS counted)
 
+-- name: hash_of_array
+-- NULL and the empty array differ.
+coalesce(hash_array_extended(v, 1), 7)
+
+-- name: hash_of_json
+coalesce(jsonb_hash_extended(v, 1), 7)
+
 -- name: discover_texts
 -- Every distinct text of the source with its number of uses.
 SELECT element.raw, count(*) AS uses

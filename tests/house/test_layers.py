@@ -23,7 +23,7 @@ MIGRATOR_LAYERS = (
     {"errors", "states", "events", "digest", "stop", "chunk_size"},
     {"source", "retry", "migration"},
     {"run_store", "vocabulary", "preflight", "links"},
-    {"lease", "worker", "songs", "vocabulary_files", "pure_step", "themes_step"},
+    {"lease", "worker", "songs", "vocabulary_files", "pure_step", "themes_image"},
     {"migrations", "validation", "repair"},
     {"runner", "rollback", "validate", "registry", "progress"},
     {"dry_run"},
