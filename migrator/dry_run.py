@@ -9,11 +9,10 @@ from migrator.digest import Digest
 from migrator.events import ChunkCommitted, Observer, PhaseStarted, tell
 from migrator.migration import Context, Converted, Counts, Mismatch, Preview, Step
 from migrator.preflight import preflight
+from migrator.request import Limits, Request
 from migrator.retry import retrying
-from migrator.runner import Request
 from migrator.source import KeyRange
 from migrator.stop import StopSignal
-from migrator.worker import Limits
 from sql.database import Database
 
 

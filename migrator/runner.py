@@ -1,54 +1,30 @@
 """The life of a run: claim or create it, plan, convert, finish, prove, close."""
 
 import time
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from psycopg.types.json import Jsonb
 
 from migrator import repair, run_store
+from migrator.choice import choose_run, is_still_true, reread
 from migrator.chunk_size import FIRST_SIZE
-from migrator.errors import LeaseLost, Refused, RunHeld, SettingsDiffer, Stopped
+from migrator.errors import LeaseLost, Stopped
 from migrator.events import Observer, PhaseStarted, RunClosed, tell
 from migrator.lease import Lease
-from migrator.migration import Context, Migration, Mismatch, Step
+from migrator.migration import Context, Step
 from migrator.preflight import preflight
+from migrator.request import Request
 from migrator.retry import retrying
 from migrator.run_store import Partition, Run
-from migrator.states import RESUMABLE, RunState
+from migrator.states import RunState
 from migrator.stop import StopSignal
-from migrator.validation import Validation, validate
-from migrator.worker import Budget, Limits, Work
+from migrator.validation import Validation, quick_check, validate
+from migrator.worker import Budget, Work
 from sql.database import Database, Transaction
-from sql.errors import UniqueViolation
 
 Result = TypeVar("Result")
-
-
-@dataclass(frozen=True)
-class Request:
-    """What `segue migrate` was asked to do.
-
-    Attributes:
-        migration: which conversion.
-        settings: its options' values; they are the run's fingerprint.
-        schema: the application's.
-        workers: how many partitions are converted at a time.
-        batch_size: rows of every chunk; None adapts to time.
-        is_fresh: start a new run even when the last one is complete.
-        validation: `quick` reads back what was written, `full` recomputes everything, `none` trusts the checkpoints.
-        limits: when to stop early.
-    """
-
-    migration: Migration
-    settings: Mapping[str, str | None]
-    schema: str = "public"
-    workers: int = 1
-    batch_size: int | None = None
-    is_fresh: bool = False
-    validation: str = "quick"
-    limits: Limits = field(default_factory=Limits)
 
 
 @dataclass
@@ -85,14 +61,15 @@ class Runner:
         """
         started = time.monotonic()
         preflight(self.database)
-        step = self._open()
-        run, is_resumed = self._choose()
-        if run.status is RunState.COMPLETE and self._is_still_true(step, run):
+        with self.database.transaction() as transaction:
+            step = self.request.migration.open(transaction, self.request.settings, self.request.schema)
+        run, is_resumed = choose_run(self.database, self.request)
+        if run.status is RunState.COMPLETE and is_still_true(self.database, step, run):
             return Outcome(run.id, run.status, is_unchanged=True)
         outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         with Lease(self.database, run, self.stop) as lease:
             try:
-                self._work(step, self._reread(run), lease, outcome)
+                self._work(step, reread(self.database, run), lease, outcome)
             except Stopped as stopped:
                 self._close(
                     run, lease, RunState.CANCELLED if stopped.reason == "cancel" else RunState.PAUSED, stopped.reason
@@ -110,71 +87,6 @@ class Runner:
                 outcome.seconds = lease.work_seconds = time.monotonic() - started
         return outcome
 
-    # -- choosing the run
-
-    def _open(self) -> Step:
-        with self.database.transaction() as transaction:
-            return self.request.migration.open(transaction, self.request.settings, self.request.schema)
-
-    def _choose(self) -> tuple[Run, bool]:
-        with self.database.transaction() as transaction:
-            last = run_store.latest(transaction, self.request.migration.name)
-        if last is not None and last.status is RunState.ROLLING_BACK:
-            raise Refused(f"run {last.id} is being rolled back; finish that first: segue rollback {last.id}")
-        if last is not None and last.status in RESUMABLE:
-            if self.request.is_fresh:
-                raise Refused(
-                    f"run {last.id} is unfinished ({last.status}); "
-                    f"resume it without --fresh, or 'segue rollback {last.id}' first"
-                )
-            self._require_same_settings(last)
-            return last, True
-        if last is not None and last.status is RunState.COMPLETE and self._may_go_on(last):
-            return last, True
-        try:
-            with self.database.transaction() as transaction:
-                return run_store.create(transaction, self.request.migration.name, self.request.settings), False
-        except UniqueViolation:
-            with self.database.transaction() as transaction:
-                rival = run_store.latest(transaction, self.request.migration.name)
-            assert rival is not None
-            since = (rival.row["held_since"] or rival.row["created_at"]).isoformat(timespec="seconds")
-            raise RunHeld(rival.id, rival.row["holder"] or "another process", since) from None
-
-    def _reread(self, run: Run) -> Run:
-        """Look at the run again now that it is ours: its last holder may have moved it meanwhile."""
-        with self.database.transaction() as transaction:
-            current = run_store.find(transaction, run.id)
-        if current.status not in RESUMABLE | {RunState.COMPLETE}:
-            raise Refused(f"run {run.id} has become {current.status} meanwhile; see: segue status {run.id}")
-        return current
-
-    def _may_go_on(self, run: Run) -> bool:
-        """Whether a complete run is to be brought up to date, rather than a new one started."""
-        same = run.row["fingerprint"] == run_store.fingerprint(run.migration, self.request.settings)
-        return same and not self.request.is_fresh
-
-    def _require_same_settings(self, run: Run) -> None:
-        if run.row["fingerprint"] == run_store.fingerprint(run.migration, self.request.settings):
-            return
-        names = sorted({*run.settings, *self.request.settings})
-        raise SettingsDiffer(
-            run.id,
-            {
-                name: (run.settings.get(name), self.request.settings.get(name))
-                for name in names
-                if run.settings.get(name) != self.request.settings.get(name)
-            },
-        )
-
-    def _is_still_true(self, step: Step, run: Run) -> bool:
-        """Whether nothing that the complete run depends on has changed: neither decisions nor source."""
-        with self.database.transaction(repeatable_read=True) as transaction:
-            if run.plan.get("decisions") != run_store.decisions_digest(transaction):
-                return False
-            parts = run_store.partitions(transaction, run.id)
-            return all(step.source_digest(transaction, part.within) == part.source for part in parts)
-
     # -- the phases
 
     def _work(self, step: Step, run: Run, lease: Lease, outcome: Outcome) -> None:
@@ -183,7 +95,7 @@ class Runner:
         else:
             self._convert(step, self._plan(step, run, lease), lease)
             self._move(run, lease, RunState.VALIDATING)
-        context = self._reread(run).context
+        context = reread(self.database, run).context
         self._finish(step, context, lease, outcome)
         self._prove(step, run, context, lease, outcome)
 
@@ -332,35 +244,3 @@ class Runner:
                 run_store.move(transaction, run, RunState.FAILED, token=lease.token, error=str(error)[:1_000])
         except Exception as second:
             error.add_note(f"(and the failure could not be recorded: {second})")
-
-
-def quick_check(database: Database, step: Step, context: Context, partitions: list[Partition]) -> Validation:
-    """Read back what the run stored and compare it with what its chunks were due to write.
-
-    Links that others had made before are part of the expected image; the chunk that met them found them in place,
-    and a full validation reads them again.
-    """
-    started = time.monotonic()
-    with database.transaction(repeatable_read=True) as transaction:
-        stored = step.stored(transaction, context, step.source.everything)
-        kept = step.stored_quarantine(transaction, context, step.source.everything)
-    result = Validation(checked_rows=sum(part.counts.rows for part in partitions))
-    created = sum((part.created for part in partitions), start=type(stored)())
-    result.expected = sum((part.expected for part in partitions), start=type(stored)())
-    result.stored = stored + (result.expected - created)
-    if result.stored != result.expected:
-        result.mismatches.append(
-            Mismatch("run", "the stored digest is not the one that the chunks wrote", is_row=False)
-        )
-    if kept != sum(part.counts.quarantined for part in partitions):
-        result.mismatches.append(Mismatch("run", "quarantine does not hold what the chunks put there", is_row=False))
-    result.seconds = time.monotonic() - started
-    return result
-
-
-def with_defaults(request: Request) -> Request:
-    """Fill in the migration's defaults, so that equal runs have equal fingerprints."""
-    settings = {
-        option.name: request.settings.get(option.name) or option.default for option in request.migration.options
-    }
-    return replace(request, settings=settings)

@@ -8,36 +8,14 @@ from dataclasses import dataclass
 
 from migrator import run_store
 from migrator.chunk_size import ChunkSize
-from migrator.errors import AccountingError, UsageError
+from migrator.errors import AccountingError
 from migrator.events import ChunkCommitted, Observer, tell
 from migrator.migration import Context, Converted, Step
+from migrator.request import Limits
 from migrator.retry import retrying
 from migrator.run_store import Partition
 from migrator.stop import StopSignal
 from sql.database import Database
-
-
-@dataclass(frozen=True)
-class Limits:
-    """When to stop early; None is never.
-
-    Attributes:
-        max_seconds: of work in this call.
-        max_chunks: in this call.
-        max_errors: quarantined rows, as a number or a share of the rows processed (`5%`).
-    """
-
-    max_seconds: float | None = None
-    max_chunks: int | None = None
-    max_errors: str | None = None
-
-    def __post_init__(self) -> None:
-        try:
-            valid = self.max_errors is None or float(self.max_errors.removesuffix("%")) >= 0
-        except ValueError:
-            valid = False
-        if not valid:
-            raise UsageError(f"--max-errors {self.max_errors!r}: give a number of rows or a share such as 5%")
 
 
 class Budget:

@@ -14,12 +14,12 @@ from migrator.errors import Exit, Refused, Stopped, UsageError
 from migrator.migration import Migration, Step
 from migrator.preflight import preflight
 from migrator.progress import observing
+from migrator.request import Limits, Request, with_defaults
 from migrator.rollback import Rollback
 from migrator.run_store import Run
-from migrator.runner import Outcome, Request, Runner, with_defaults
+from migrator.runner import Outcome, Runner
 from migrator.states import RunState
 from migrator.stop import StopSignal
-from migrator.worker import Limits
 from sql.database import Database
 
 MOST_WORKERS = 4

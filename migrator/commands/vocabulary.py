@@ -9,7 +9,7 @@ from migrator import registry
 from migrator.commands.migrate import migration_options
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.preflight import preflight
-from migrator.runner import Request, with_defaults
+from migrator.request import Request, with_defaults
 from migrator.vocabulary_files import export_csv, import_csv
 from sql.database import Database
 

@@ -21,10 +21,10 @@ ALLOWED = {
 #: Layers inside migrator, lowest first; a file imports only from layers at or below its own.
 MIGRATOR_LAYERS = (
     {"errors", "states", "events", "digest", "stop", "chunk_size"},
-    {"source", "retry", "migration"},
+    {"source", "retry", "migration", "request"},
     {"run_store", "vocabulary", "preflight", "links"},
     {"lease", "worker", "songs", "vocabulary_files", "pure_step", "themes_image"},
-    {"migrations", "validation", "repair"},
+    {"migrations", "validation", "repair", "choice"},
     {"runner", "rollback", "validate", "registry", "progress"},
     {"dry_run"},
     {"report"},

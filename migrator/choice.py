@@ -1,0 +1,81 @@
+"""Which run a request works on: the unfinished one, the complete one, or a new one."""
+
+from migrator import run_store
+from migrator.errors import Refused, RunHeld, SettingsDiffer
+from migrator.migration import Step
+from migrator.request import Request
+from migrator.run_store import Run
+from migrator.states import RESUMABLE, RunState
+from sql.database import Database
+from sql.errors import UniqueViolation
+
+
+def choose_run(database: Database, request: Request) -> tuple[Run, bool]:
+    """Return the run to work on and whether it existed before.
+
+    Raises:
+        Refused: it is being rolled back, or it is unfinished and a fresh one was asked for.
+        SettingsDiffer: it is unfinished and was started with other settings.
+        RunHeld: another process created one at the same moment.
+    """
+    with database.transaction() as transaction:
+        last = run_store.latest(transaction, request.migration.name)
+    if last is not None and last.status is RunState.ROLLING_BACK:
+        raise Refused(f"run {last.id} is being rolled back; finish that first: segue rollback {last.id}")
+    if last is not None and last.status in RESUMABLE:
+        if request.is_fresh:
+            raise Refused(
+                f"run {last.id} is unfinished ({last.status}); "
+                f"resume it without --fresh, or 'segue rollback {last.id}' first"
+            )
+        if not _has_same_settings(last, request):
+            raise SettingsDiffer(last.id, _differences(last, request))
+        return last, True
+    is_complete = last is not None and last.status is RunState.COMPLETE
+    if last is not None and is_complete and not request.is_fresh and _has_same_settings(last, request):
+        return last, True
+    return _create(database, request), False
+
+
+def reread(database: Database, run: Run) -> Run:
+    """Look at the run again now that it is ours: its last holder may have moved it meanwhile.
+
+    Raises:
+        Refused: there is nothing left to do in it.
+    """
+    with database.transaction() as transaction:
+        current = run_store.find(transaction, run.id)
+    if current.status not in RESUMABLE | {RunState.COMPLETE}:
+        raise Refused(f"run {run.id} has become {current.status} meanwhile; see: segue status {run.id}")
+    return current
+
+
+def is_still_true(database: Database, step: Step, run: Run) -> bool:
+    """Whether nothing that a complete run depends on has changed: neither decisions nor source."""
+    with database.transaction(repeatable_read=True) as transaction:
+        if run.plan.get("decisions") != run_store.decisions_digest(transaction):
+            return False
+        parts = run_store.partitions(transaction, run.id)
+        return all(step.source_digest(transaction, part.within) == part.source for part in parts)
+
+
+def _create(database: Database, request: Request) -> Run:
+    try:
+        with database.transaction() as transaction:
+            return run_store.create(transaction, request.migration.name, request.settings)
+    except UniqueViolation:
+        with database.transaction() as transaction:
+            rival = run_store.latest(transaction, request.migration.name)
+        assert rival is not None
+        since = (rival.row["held_since"] or rival.row["created_at"]).isoformat(timespec="seconds")
+        raise RunHeld(rival.id, rival.row["holder"] or "another process", since) from None
+
+
+def _has_same_settings(run: Run, request: Request) -> bool:
+    return bool(run.row["fingerprint"] == run_store.fingerprint(run.migration, request.settings))
+
+
+def _differences(run: Run, request: Request) -> dict[str, tuple[object, object]]:
+    names = sorted({*run.settings, *request.settings})
+    both = {name: (run.settings.get(name), request.settings.get(name)) for name in names}
+    return {name: values for name, values in both.items() if values[0] != values[1]}

@@ -1,0 +1,63 @@
+"""What `segue migrate` was asked to do."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from migrator.errors import UsageError
+from migrator.migration import Migration
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When to stop early; None is never.
+
+    Attributes:
+        max_seconds: of work in this call.
+        max_chunks: in this call.
+        max_errors: quarantined rows, as a number or a share of the rows processed (`5%`).
+    """
+
+    max_seconds: float | None = None
+    max_chunks: int | None = None
+    max_errors: str | None = None
+
+    def __post_init__(self) -> None:
+        try:
+            valid = self.max_errors is None or float(self.max_errors.removesuffix("%")) >= 0
+        except ValueError:
+            valid = False
+        if not valid:
+            raise UsageError(f"--max-errors {self.max_errors!r}: give a number of rows or a share such as 5%")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What `segue migrate` was asked to do.
+
+    Attributes:
+        migration: which conversion.
+        settings: its options' values; they are the run's fingerprint.
+        schema: the application's.
+        workers: how many partitions are converted at a time.
+        batch_size: rows of every chunk; None adapts to time.
+        is_fresh: start a new run even when the last one is complete.
+        validation: `quick` reads back what was written, `full` recomputes everything, `none` trusts the checkpoints.
+        limits: when to stop early.
+    """
+
+    migration: Migration
+    settings: Mapping[str, str | None]
+    schema: str = "public"
+    workers: int = 1
+    batch_size: int | None = None
+    is_fresh: bool = False
+    validation: str = "quick"
+    limits: Limits = field(default_factory=Limits)
+
+
+def with_defaults(request: Request) -> Request:
+    """Fill in the migration's defaults, so that equal runs have equal fingerprints."""
+    settings = {
+        option.name: request.settings.get(option.name) or option.default for option in request.migration.options
+    }
+    return replace(request, settings=settings)
