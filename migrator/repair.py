@@ -1,18 +1,28 @@
 """Converting rows again: edits that users made while the run went on, mismatches, and quarantine retries."""
 
+from dataclasses import replace
+
+from psycopg.types.json import Jsonb
+
 from migrator import run_store
+from migrator.digest import Digest
+from migrator.errors import Refused
+from migrator.lease import Lease
 from migrator.migration import Context, Step
-from migrator.run_store import Partition
-from sql.database import Database
+from migrator.run_store import Partition, Run
+from migrator.states import RunState
+from migrator.stop import StopSignal
+from migrator.validation import Validation, validate
+from sql.database import Database, Transaction
 
 #: Rows converted again in one transaction.
 BATCH_ROWS = 1_000
-#: Rounds of catching up with users who keep editing; what is left then shows in validation.
-MOST_ROUNDS = 20
+#: Looks at one range while catching up with users who keep editing.
+MOST_ROUNDS = 4
+#: Rounds of repair before what is left is reported.
+MOST_REPAIRS = 5
 #: Rows looked for in one range in one round; bounds memory.
 MOST_KEYS = 100_000
-#: Differences listed at a time while catching up.
-MOST_LISTED = 10_000
 
 
 def reconvert(database: Database, step: Step, context: Context, keys: list[str], token: str) -> None:
@@ -35,8 +45,7 @@ def restate_all(database: Database, step: Step, context: Context, token: str) ->
     """Take the totals of all partitions anew from source, vocabulary and target."""
     for partition in partitions_of(database, context):
         with database.transaction(repeatable_read=True) as transaction:
-            recounted = step.recount(transaction, context, partition.within)
-            run_store.restate(transaction, context.run_id, partition.ordinal, recounted, token=token)
+            _restate(transaction, step, context, partition, token)
     return partitions_of(database, context)
 
 
@@ -50,24 +59,114 @@ def catch_up(database: Database, step: Step, context: Context, token: str, *, is
     """Convert again what users changed in the source since it was read; return how many rows that were.
 
     A range whose source digest is still the one that its chunks recorded needs no second look, unless `is_forced`
-    says that more than the source may have changed.
+    says that more than the source may have changed. A range is done when one snapshot shows no difference and gives
+    its new totals. Where users never stop writing that moment may not come; after `MOST_ROUNDS` every edit from
+    before the last look is in, and the range keeps its old source digest, so that the next `migrate` looks again.
     """
     caught_up = 0
-    for number in range(MOST_ROUNDS):
-        keys: list[str] = []
-        is_changed = False
-        for partition in partitions_of(database, context):
+    for partition in partitions_of(database, context):
+        for number in range(MOST_ROUNDS):
             with database.transaction(repeatable_read=True) as transaction:
-                look = (is_forced and number == 0) or step.source_digest(
-                    transaction, partition.within
-                ) != partition.source
-                if look:
-                    found = step.differences(transaction, context, partition.within, MOST_KEYS)
-                    keys += dict.fromkeys(mismatch.key for mismatch in found)
-                    is_changed = True
-        if not is_changed:
-            break
-        reconvert(database, step, context, keys, token)
-        restate_all(database, step, context, token)
-        caught_up += len(keys)
+                recorded = run_store.partition(transaction, context.run_id, partition.ordinal).source
+                is_same = step.source_digest(transaction, partition.within) == recorded
+                if is_same and not (is_forced and number == 0):
+                    break
+                found = step.differences(transaction, context, partition.within, MOST_KEYS)
+                if not found:
+                    _restate(transaction, step, context, partition, token)
+                    break
+            keys = list(dict.fromkeys(mismatch.key for mismatch in found))
+            reconvert(database, step, context, keys, token)
+            caught_up += len(keys)
+        else:
+            with database.transaction(repeatable_read=True) as transaction:
+                _restate(transaction, step, context, partition, token, source=partition.source)
     return caught_up
+
+
+def _restate(
+    transaction: Transaction,
+    step: Step,
+    context: Context,
+    partition: Partition,
+    token: str,
+    source: Digest | None = None,
+) -> None:
+    recounted = step.recount(transaction, context, partition.within)
+    recounted = recounted if source is None else replace(recounted, source=source)
+    run_store.restate(transaction, context.run_id, partition.ordinal, recounted, token=token)
+
+
+def revalidate(database: Database, run: Run, step: Step, *, workers: int, repair: bool, stop: StopSignal) -> Validation:
+    """Validate a complete run (or one that failed its validation), and repair it when asked.
+
+    Raises:
+        Refused: the run is unfinished or was rolled back.
+    """
+    context = run.context
+    parts = _require_finished(database, run)
+    result = validate(database, step, context, parts, workers, stop)
+    if repair and not result.is_equal:
+        with Lease(database, run, stop) as lease:
+            for _ in range(MOST_REPAIRS):
+                _repair(database, run, step, context, result, lease.token)
+                parts = partitions_of(database, run.context)
+                result = validate(database, step, context, parts, workers, stop)
+                if result.is_equal:
+                    break
+            _record(database, run, result, "repair", lease.token)
+    else:
+        _record(database, run, result, "validate", None)
+    return result
+
+
+def retry_quarantine(database: Database, run: Run, step: Step, stop: StopSignal) -> tuple[int, int]:
+    """Resolve quarantined texts anew and convert their rows again; return quarantined elements before and after."""
+    parts = _require_finished(database, run)
+    context = run.context
+    before = sum(part.counts.quarantined for part in parts)
+    with Lease(database, run, stop) as lease:
+        with database.transaction() as transaction:
+            keys = [row["key"] for row in transaction.all("runs.read_quarantine", run_id=run.id, most=None)]
+            transaction.run("vocabulary.forget_quarantined", run_id=run.id)
+        reconvert(database, step, context, list(dict.fromkeys(keys)), lease.token)
+        after = sum(part.counts.quarantined for part in _settle(database, run, step, context, lease.token))
+        with database.transaction() as transaction:
+            run_store.note(transaction, run.id, "quarantine retried", detail={"before": before, "after": after})
+    return before, after
+
+
+def _repair(database: Database, run: Run, step: Step, context: Context, result: Validation, token: str) -> None:
+    keys = list(dict.fromkeys(item.key for item in result.mismatches if item.is_row))
+    reconvert(database, step, context, keys, token)
+    _settle(database, run, step, context, token)
+
+
+def _settle(database: Database, run: Run, step: Step, context: Context, token: str) -> list[Partition]:
+    restate_all(database, step, context, token)
+    with database.transaction() as transaction:
+        run_store.require_lease(transaction, run.id, token)
+        step.settle(transaction, context)
+    return partitions_of(database, run.context)
+
+
+def _record(database: Database, run: Run, result: Validation, kind: str, token: str | None) -> None:
+    record = {**result.as_json(), "kind": "full"}
+    with database.transaction() as transaction:
+        transaction.run("runs.save_validation", run_id=run.id, validation=Jsonb(record))
+        run_store.note(transaction, run.id, kind, detail=record)
+        if token is not None and run.status is RunState.FAILED and result.is_equal:
+            run_store.move(transaction, run, RunState.COMPLETE, token=token)
+
+
+def _require_finished(database: Database, run: Run) -> list[Partition]:
+    parts = partitions_of(database, run.context)
+    finished = run.status is RunState.COMPLETE or (
+        run.status is RunState.FAILED and bool(parts) and all(part.is_done for part in parts)
+    )
+    if not finished:
+        next_step = f"resume it with: segue migrate {run.migration}"
+        if run.status in {RunState.ROLLED_BACK, RunState.ROLLING_BACK, RunState.CANCELLED}:
+            next_step = f"there is nothing to validate; start anew with: segue migrate {run.migration}"
+        raise Refused(f"run {run.id} is {run.status}, not complete; {next_step}")
+    return parts

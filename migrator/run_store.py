@@ -127,6 +127,11 @@ def partitions(transaction: Transaction, run_id: int) -> list[Partition]:
     return [Partition.of(row) for row in transaction.all("runs.read_partitions", run_id=run_id)]
 
 
+def partition(transaction: Transaction, run_id: int, ordinal: int) -> Partition:
+    """Return one partition as it is stored now."""
+    return Partition.of(transaction.one("runs.read_partition", run_id=run_id, ordinal=ordinal))
+
+
 def move(
     transaction: Transaction,
     run: Run,

@@ -101,9 +101,7 @@ class Work:
     def _chunk(self, ordinal: int, size: int) -> tuple[Converted, bool]:
         """Convert one chunk from the stored checkpoint, so that after a lost COMMIT the database says what happened."""
         with self.database.transaction(repeatable_read=True) as transaction:
-            partition = Partition.of(
-                transaction.one("runs.read_partition", run_id=self.context.run_id, ordinal=ordinal)
-            )
+            partition = run_store.partition(transaction, self.context.run_id, ordinal)
             converted = self.step.convert(transaction, self.context, partition.remaining, size)
             if not converted.counts.adds_up:
                 raise AccountingError(

@@ -14,9 +14,9 @@ from migrator.commands.migrate import open_run
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import Exit, Refused, UsageError
 from migrator.preflight import preflight
+from migrator.repair import retry_quarantine, revalidate
 from migrator.states import RunState
 from migrator.stop import StopSignal
-from migrator.validate import retry_quarantine, revalidate
 from sql.database import Database
 
 REFRESH_SECONDS = 1.0
