@@ -65,11 +65,12 @@ def catch_up(database: Database, step: Step, context: Context, token: str, *, is
     """
     caught_up = 0
     for partition in partitions_of(database, context):
-        for number in range(MOST_ROUNDS):
+        must_look = is_forced
+        for _ in range(MOST_ROUNDS):
             with database.transaction(repeatable_read=True) as transaction:
                 recorded = run_store.partition(transaction, context.run_id, partition.ordinal).source
                 is_same = step.source_digest(transaction, partition.within) == recorded
-                if is_same and not (is_forced and number == 0):
+                if is_same and not must_look:
                     break
                 found = step.differences(transaction, context, partition.within, MOST_KEYS)
                 if not found:
@@ -78,6 +79,7 @@ def catch_up(database: Database, step: Step, context: Context, token: str, *, is
             keys = list(dict.fromkeys(mismatch.key for mismatch in found))
             reconvert(database, step, context, keys, token)
             caught_up += len(keys)
+            must_look = True
         else:
             with database.transaction(repeatable_read=True) as transaction:
                 _restate(transaction, step, context, partition, token, source=partition.source)
