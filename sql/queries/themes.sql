@@ -77,31 +77,31 @@ source AS (
     SELECT
         count(*) AS row_count,
         sum({count}) AS elements,
-        sum(segue.key_hash(k, {value_hash})) AS source_sum,
-        bit_xor(segue.key_hash(k, {value_hash} # 1)) AS source_xor,
-        (SELECT last.k::text FROM page AS last ORDER BY last.k DESC LIMIT 1) AS last_key
-    FROM page
+        sum(segue.key_hash(page.k, page.hash)) AS source_sum,
+        bit_xor(segue.key_hash(page.k, page.hash # 1)) AS source_xor
+    -- OFFSET 0: the array is hashed once, not once for each use.
+    FROM (SELECT k, v, {value_hash} AS hash FROM page OFFSET 0) AS page
+),
+
+total AS (
+    SELECT
+        count(tag_id) AS linked,
+        coalesce(sum(n) FILTER (WHERE tag_id IS NOT NULL), 0) - count(tag_id) AS merged,
+        coalesce(sum(n) FILTER (WHERE outcome = 'blank'), 0) AS blank,
+        coalesce(sum(n) FILTER (WHERE outcome = 'quarantine'), 0) AS quarantined,
+        coalesce(sum(n) FILTER (WHERE outcome IS NULL), 0) AS unmapped,
+        count(*) FILTER (WHERE outcome = 'quarantine') AS quarantined_rows,
+        sum(segue.key_hash(k, uuid_hash_extended(tag_id, 42))) AS expected_sum,
+        bit_xor(segue.key_hash(k, uuid_hash_extended(tag_id, 43))) AS expected_xor
+    FROM pair
 )
 
 SELECT
     source.*,
+    total.*,
     made.*,
-    count(pair.tag_id) AS linked,
-    coalesce(sum(pair.n) FILTER (WHERE pair.tag_id IS NOT NULL), 0) - count(pair.tag_id) AS merged,
-    coalesce(sum(pair.n) FILTER (WHERE pair.outcome = 'blank'), 0) AS blank,
-    coalesce(sum(pair.n) FILTER (WHERE pair.outcome = 'quarantine'), 0) AS quarantined,
-    coalesce(sum(pair.n) FILTER (WHERE pair.outcome IS NULL), 0) AS unmapped,
-    count(*) FILTER (WHERE pair.outcome = 'quarantine') AS quarantined_rows,
-    sum(segue.key_hash(pair.k, uuid_hash_extended(pair.tag_id, 42)))
-    FILTER (WHERE pair.tag_id IS NOT NULL) AS expected_sum,
-    bit_xor(segue.key_hash(pair.k, uuid_hash_extended(pair.tag_id, 43)))
-    FILTER (WHERE pair.tag_id IS NOT NULL) AS expected_xor
-FROM source
-CROSS JOIN ({made}) AS made
-LEFT JOIN pair ON true
-GROUP BY
-    source.row_count, source.elements, source.source_sum, source.source_xor, source.last_key,
-    made.created, made.created_sum, made.created_xor
+    (SELECT page.k::text FROM page ORDER BY page.k DESC LIMIT 1) AS last_key
+FROM source CROSS JOIN total CROSS JOIN ({made}) AS made
 
 -- name: link_in_heap_order
 INSERT INTO {song_tags} (song_id, tag_id, run_id, added_at)
