@@ -129,9 +129,9 @@ def retry_quarantine(database: Database, run: Run, step: Step, stop: StopSignal)
     before = sum(part.counts.quarantined for part in parts)
     with Lease(database, run, stop) as lease:
         with database.transaction() as transaction:
-            keys = [row["key"] for row in transaction.all("runs.read_quarantine", run_id=run.id, most=None)]
+            keys = [row["key"] for row in transaction.all("runs.read_quarantined_keys", run_id=run.id)]
             transaction.run("vocabulary.forget_quarantined", run_id=run.id)
-        reconvert(database, step, context, list(dict.fromkeys(keys)), lease.token)
+        reconvert(database, step, context, keys, lease.token)
         after = sum(part.counts.quarantined for part in _settle(database, run, step, context, lease.token))
         with database.transaction() as transaction:
             run_store.note(transaction, run.id, "quarantine retried", detail={"before": before, "after": after})

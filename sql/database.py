@@ -64,7 +64,7 @@ class Transaction:
         """Send rows through the named ``COPY … FROM STDIN`` and return how many there were."""
         count = 0
         failpoints.reach(f"before:{name}")
-        with _wrapped(), self.connection.cursor() as cursor, cursor.copy(compose(name, fragments)) as copy:
+        with _wrapped(), self.connection.cursor() as cursor, cursor.copy(compose(name, fragments), {}) as copy:
             for count, row in enumerate(rows, 1):  # noqa: B007 - the count is used after the loop
                 copy.write_row(row)
         failpoints.reach(f"after:{name}")
@@ -85,8 +85,16 @@ class Transaction:
 
 
 def compose(name: str, fragments: Fragments | None = None) -> psql.Composed:
-    """Fill a named query's ``{fragments}``; identifiers arrive quoted."""
-    return psql.SQL(query(name)).format(**(fragments or {}))
+    """Fill a named query's ``{fragments}``; identifiers arrive quoted, and a % in one is no placeholder."""
+    return psql.SQL(query(name)).format(**{key: _doubled(part) for key, part in (fragments or {}).items()})
+
+
+def _doubled(part: psql.Composable) -> psql.Composable:
+    if isinstance(part, psql.Composed):
+        return psql.Composed([_doubled(inner) for inner in part])
+    if isinstance(part, psql.Identifier | psql.Literal) and "%" in (text := part.as_string(None)):
+        return literal_sql(text.replace("%", "%%"))
+    return part
 
 
 def literal_sql(text: str) -> psql.SQL:

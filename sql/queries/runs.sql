@@ -159,3 +159,6 @@ SELECT count(*) AS held
 FROM (
     SELECT 1 FROM segue.partitions WHERE run_id = %(run_id)s AND lease_token = %(token)s FOR SHARE
 ) AS held
+
+-- name: read_quarantined_keys
+SELECT DISTINCT key FROM segue.quarantine WHERE run_id = %(run_id)s ORDER BY key

@@ -11,6 +11,11 @@ SELECT
     attribute.attname AS name,
     format_type(attribute.atttypid, NULL) AS type,
     attribute.attnotnull AS is_not_null,
+    (
+        SELECT format('%%I.%%I', namespace.nspname, known.collname)
+        FROM pg_collation AS known JOIN pg_namespace AS namespace ON namespace.oid = known.collnamespace
+        WHERE known.oid = attribute.attcollation
+    ) AS collation,
     has_column_privilege(attribute.attrelid, attribute.attnum, 'SELECT') AS is_readable,
     EXISTS (
         SELECT FROM pg_index AS index
