@@ -209,8 +209,8 @@ def dump(connection: psycopg.Connection[Any], *, schemas: tuple[str, ...] = ("pu
 def snapshot(connection: psycopg.Connection[Any]) -> Callable[..., dict[str, Any]]:
     """Return a function that dumps the test's database, by default the application's schema."""
 
-    def take(*schemas: str) -> dict[str, Any]:
-        return dump(connection, schemas=schemas or ("public",))
+    def take(*schemas: str, of: psycopg.Connection[Any] = connection) -> dict[str, Any]:
+        return dump(of, schemas=schemas or ("public",))
 
     return take
 
