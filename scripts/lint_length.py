@@ -12,9 +12,9 @@ FOLDERS = ("sql", "tags", "migrator", "cache", "monitoring", "service", "scripts
 
 #: File → why it is one file all the same.
 REASONS = {
-    "migrator/commands/migrate.py": "one command with its options and its report; half of it is click declarations",
-    "migrator/migrations/themes.py": "one migration, one file: the promise to authors",
-    "migrator/runner.py": "one run's life from claim to close, told in order",
+    "sql/queries/themes.sql": "one migration's queries, which share their fragments",
+    "tests/sql/test_embedded.py": "one object under every kind of accident, on one set of fixtures",
+    "tests/tags/test_normalise.py": "one function and its SQL twin, on one set of hard texts",
 }
 
 

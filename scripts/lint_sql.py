@@ -28,8 +28,9 @@ def main() -> int:
             text = source.read_text("utf-8")
             copy.write_text(plain(text) if is_template else text, "utf-8")
             files.append(str(copy.relative_to(scratch)))
-        squawk = Path(sys.executable).parent / "squawk"
-        done = subprocess.run([squawk, "--config", ROOT / ".squawk.toml", "--reporter", "gcc", *files], cwd=scratch)
+        done = subprocess.run(
+            [ROOT / ".venv/bin/squawk", "--config", ROOT / ".squawk.toml", "--reporter", "gcc", *files], cwd=scratch
+        )
         return done.returncode
 
 

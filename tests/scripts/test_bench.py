@@ -1,0 +1,56 @@
+"""The benchmark runs: every case, with positive figures, and a wrong result is a failure."""
+
+import json
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parent.parent.parent
+CASES = {
+    "L*: one statement, keys after",
+    "segue fresh",
+    "segue fresh, --workers 1",
+    "REF: one statement, keys live",
+    "segue live",
+    "segue live, a fifth exists",
+    "segue validate",
+    "segue rollback",
+    "segue killed at half, then again",
+    "segue small",
+    "SQLAlchemy Core executemany, batches of 10,000",
+    "SQLAlchemy Core executemany, batches of 1,000",
+    "SQLAlchemy ORM, get or create, commit every 1,000",
+    "row by row, commit every 100 (the seed's shape)",
+    "peak memory, 3,000 songs",
+}
+
+
+def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
+    """Run `scripts/bench`."""
+    return subprocess.run(["scripts/bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.slow
+def test_a_quick_run_measures_every_case() -> None:
+    """Its figures are positive, and none is held against a target."""
+    done = bench("migrate", "--quick", "--json")
+    assert done.returncode == 0, done.stderr
+    body: dict[str, Any] = json.loads(done.stdout)
+    assert {row["case"] for row in body["cases"]} == CASES
+    for row in body["cases"]:
+        assert 0 < row["min"] <= row["median"] <= row["max"], row
+        assert row["met"] is None, row
+        if row["limit"] is not None:
+            assert row["ratio"] > 0, row
+    assert body["data"]["songs"] == 3_000
+    assert body["data"]["links"] > body["data"]["texts"] > body["data"]["tags"] > 0
+    assert body["startup_seconds"] > 0
+
+
+def test_an_unknown_benchmark_is_a_usage_error() -> None:
+    """Exit code 2, and the usage."""
+    done = bench("everything")
+    assert done.returncode == 2
+    assert "usage: scripts/bench migrate" in done.stderr
