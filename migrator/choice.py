@@ -14,7 +14,7 @@ def choose_run(database: Database, request: Request) -> tuple[Run, bool]:
     """Return the run to work on and whether it existed before.
 
     Raises:
-        Refused: it is being rolled back, or it is unfinished and a fresh one was asked for.
+        Refused: it is being rolled back, was cancelled, or is unfinished and a fresh one was asked for.
         SettingsDiffer: it is unfinished and was started with other settings.
         RunHeld: another process created one at the same moment.
     """
@@ -22,6 +22,9 @@ def choose_run(database: Database, request: Request) -> tuple[Run, bool]:
         last = run_store.latest(transaction, request.migration.name)
     if last is not None and last.status is RunState.ROLLING_BACK:
         raise Refused(f"run {last.id} is being rolled back; finish that first: segue rollback {last.id}")
+    if last is not None and last.status is RunState.CANCELLED:
+        # Its links are there without the guards that its load took away; a new run would double them.
+        raise Refused(f"run {last.id} was cancelled half-way; take it back first: segue rollback {last.id}")
     if last is not None and last.status in RESUMABLE:
         if request.is_fresh:
             raise Refused(

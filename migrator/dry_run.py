@@ -56,7 +56,7 @@ def rehearse(database: Database, request: Request, stop: StopSignal, observers: 
     away would block its users for the length of the chunk.
     """
     started = time.monotonic()
-    preflight(database)
+    preflight(database, request.schema)
     context = Context.rehearsing()
     result = Rehearsal()
     tell(observers, PhaseStarted(0, "planning"))
@@ -95,7 +95,7 @@ def _chunks(
         took = time.monotonic() - started
         size.learn(converted.counts.rows, took)
         seconds, chunks = seconds + took, chunks + 1
-        cursor = converted.last_key or cursor
+        cursor = cursor if converted.last_key is None else converted.last_key
         result.is_complete = converted.counts.rows < rows
         result.counts += converted.counts
         result.expected += converted.expected

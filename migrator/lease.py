@@ -81,17 +81,15 @@ class Lease:
         if not self._claimed.is_set():
             self._claim(session, values)
             self._claimed.set()
-        while not self._ended.wait(HEARTBEAT_SECONDS if self._is_quiet else 0):
-            self._is_quiet = True
+        wait = 0  # right after a reconnection the lease shows the new session at once
+        while not self._ended.wait(wait):
+            wait = HEARTBEAT_SECONDS
             row = session.first("runs.renew_lease", **values)
             if row is None:
                 raise LeaseLost(f"run {self._run.id} was taken over by another process")
             if row["request"]:
                 self._stop.set(row["request"])
         session.run("runs.release_run", run_id=self._run.id, token=self.token, seconds=self.work_seconds)
-
-    #: False right after a reconnection, so that the lease shows the new session at once.
-    _is_quiet = False
 
     def _claim(self, session: Transaction, values: dict[str, Any]) -> None:
         if not session.all("runs.claim_run", **values, holder=run_store.actor()):

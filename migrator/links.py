@@ -76,9 +76,10 @@ class LinkTable:
         }
 
     def fit_key_type(self, transaction: Transaction, plan: dict[str, Any]) -> None:
-        """Give the empty table the type of the source's key."""
+        """Give the empty table the type of the source's key, and its order."""
         if plan["key_type_before"] is not None:
-            self._run(transaction, "change_key_type", key_type=literal_sql(KEY_TYPES[self.source.key_type]))
+            key_type = self.source.ordered(literal_sql(KEY_TYPES[self.source.key_type]))
+            self._run(transaction, "change_key_type", key_type=key_type)
 
     def strip(self, transaction: Transaction, plan: dict[str, Any]) -> None:
         """Take away the guards that the plan names."""
@@ -145,13 +146,13 @@ class LinkTable:
     def _foreign_keys(self, context: Context) -> Iterator[tuple[str, str]]:
         for guard in context.plan["constraints"]:
             if guard["kind"] == "f" and guard["name"] != SONGS_KEY:
-                yield guard["name"], guard["definition"].removesuffix(" NOT VALID")
+                yield guard["name"], guard["definition"].removesuffix(" NOT VALID").replace("%", "%%")
         if context.plan["is_ours"]:
             yield SONGS_KEY, compose("constraints.foreign_key_to_songs", self.fragments).as_string(None)
 
     def _build_index(self, transaction: Transaction, definition: str) -> None:
         again = re.sub(r"^CREATE (UNIQUE )?INDEX ", r"CREATE \1INDEX IF NOT EXISTS ", definition)
-        self._run(transaction, "create_index", definition=literal_sql(again))
+        self._run(transaction, "create_index", definition=literal_sql(again.replace("%", "%%")))
 
     def _build_unique(self, context: Context, name: str, transact: Transact) -> None:
         def build(transaction: Transaction) -> None:

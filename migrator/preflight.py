@@ -5,12 +5,12 @@ from sql.database import OLDEST_SERVER, Database
 from sql.revision import LATEST
 
 
-def preflight(database: Database) -> None:
-    """Check the server's version, that it accepts writes, and that the schema is the one this version knows.
+def preflight(database: Database, schema: str) -> None:
+    """Check the server's version, that it accepts writes, and that Segue's schema is there, current, and for `schema`.
 
     Raises:
         ConnectionLost: the server cannot be reached.
-        Refused: it is too old, read-only, or its schema is missing or of another version.
+        Refused: it is too old, read-only, or Segue's schema is missing, of another version or of another application.
     """
     with database.transaction() as transaction:
         server = transaction.one("session.describe_server")
@@ -24,6 +24,11 @@ def preflight(database: Database) -> None:
             raise Refused(f"{database} has no Segue schema yet; run: segue db upgrade")
         revision = transaction.first("session.read_revision")
     found = revision["version_num"] if revision else "none"
+    if revision and revision["schema_name"] not in {None, schema}:
+        raise Refused(
+            f"the Segue schema at {database} was made for the application schema {revision['schema_name']!r}, not for "
+            f"{schema!r}; give --schema {revision['schema_name']}"
+        )
     if found != LATEST:
         older = found < LATEST
         raise Refused(

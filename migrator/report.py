@@ -10,6 +10,7 @@ from migrator.migration import Counts, Mismatch, Step
 from migrator.rollback import RolledBack
 from migrator.run_store import Run
 from migrator.runner import Outcome
+from migrator.states import RunState
 from sql.database import Database, Transaction
 
 #: Quarantined rows listed in a report; `segue quarantine list` has them all.
@@ -62,7 +63,7 @@ def run_report(transaction: Transaction, run: Run, step: Step | None) -> dict[st
         "errors": [{"key": row["key"], "error": row["reason"], "recoverable": True} for row in kept],
         "error": run.row["error"],
         "settings": dict(run.settings),
-        "held_by": run.row["holder"],
+        "held_by": run.row["holder"] if run_store.is_held(transaction, run.id) else None,
         "started_at": run.row["created_at"].isoformat(),
         "finished_at": run.row["finished_at"].isoformat() if run.row["finished_at"] else None,
     }
@@ -122,6 +123,8 @@ def _elements(counts: Counts) -> dict[str, int]:
 
 def _created(transaction: Transaction, run: Run, step: Step, counts: Counts) -> dict[str, int]:
     """Count rows by provenance; the last target's are known from the checkpoints."""
+    if run.status is RunState.ROLLED_BACK:
+        return dict.fromkeys(step.targets, 0)
     names = step.fragments
     found: dict[str, int] = {
         name: transaction.one("rollback.count_rows", {"target": names[name]}, run_id=run.id)["found"]

@@ -1,7 +1,8 @@
 """Taking a run back: remove exactly what it created, restore what it changed, keep what people did since."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from migrator.run_store import Run
 from migrator.states import RunState
 from migrator.stop import StopSignal
 from sql.database import Database, Transaction
+from sql.errors import DatabaseError
 
 #: Table blocks (8 KiB) scanned by one transaction, adapted to time below.
 FIRST_BLOCKS, MOST_BLOCKS = 512, 16_384
@@ -59,6 +61,7 @@ class Rollback:
         observers: tuple[Observer, ...] = (),
     ) -> None:
         self.database = database
+        self.schema = schema
         self.run = run
         self.step = step
         self.on_conflict = on_conflict
@@ -69,7 +72,7 @@ class Rollback:
 
     def rehearse(self) -> RolledBack:
         """Return what the rollback would remove, and its conflicts; changes nothing."""
-        preflight(self.database)
+        preflight(self.database, self.schema)
         self._require_possible()
         result = RolledBack(self.run.id, self.run.status)
         with self.database.transaction(repeatable_read=True) as transaction:
@@ -89,10 +92,10 @@ class Rollback:
             Stopped: by a signal; call again to go on.
         """
         started = time.monotonic()
-        preflight(self.database)
+        preflight(self.database, self.schema)
         self._require_possible()
         result = RolledBack(self.run.id, RunState.ROLLED_BACK)
-        with Lease(self.database, self.run, self.stop) as lease:
+        with Lease(self.database, self.run, self.stop) as lease, self._aborting():
             self.run = self._begin(lease)
             tell(self.observers, PhaseStarted(self.run.id, "rolling back"))
             result.removed = dict(self.run.row["rollback"]["removed"])
@@ -107,6 +110,16 @@ class Rollback:
             result.seconds = lease.work_seconds = time.monotonic() - started
         tell(self.observers, RunClosed(self.run.id, RunState.ROLLED_BACK, result.seconds))
         return result
+
+    @contextmanager
+    def _aborting(self) -> Iterator[None]:
+        """A statement that the second signal cancelled is a stop, not a failure."""
+        try:
+            yield
+        except DatabaseError as error:
+            if not self.stop.is_aborting:
+                raise
+            raise Stopped(self.stop.reason or "signal") from error
 
     def _require_possible(self) -> None:
         if self.run.status is RunState.ROLLED_BACK:
@@ -149,25 +162,22 @@ class Rollback:
                     raise Stopped(self.stop.reason or "stop")
                 started = time.monotonic()
                 end = min(first + step, blocks)
-                removed = self._delete_range(name, target, first, end, lease, result)
-                result.removed[name] += removed
+                result.removed = self._delete_range(name, target, first, end, lease, result)
                 first = end
                 pace = TARGET_SECONDS / max(time.monotonic() - started, 1e-3)
                 step = int(max(16, min(step * min(pace, 2.0), MOST_BLOCKS)))
 
     def _delete_range(
         self, name: str, target: dict[str, psql.Composable], first: int, end: int, lease: Lease, result: RolledBack
-    ) -> int:
-        def delete() -> int:
+    ) -> dict[str, int]:
+        def delete() -> dict[str, int]:
             with self.database.transaction() as transaction:
                 removed = transaction.run(
                     "rollback.delete_block_range", target, first=f"({first},0)", end=f"({end},0)", run_id=self.run.id
                 )
-                after = RolledBack(
-                    result.run_id, result.status, {**result.removed, name: result.removed[name] + removed}
-                )
+                after = RolledBack(result.run_id, result.status, self._counted(transaction, result, name, removed))
                 self._save(transaction, lease, after)
-                return removed
+                return after.removed
 
         return retrying(delete, self.run.id, self.observers, self.stop)
 
@@ -178,14 +188,18 @@ class Rollback:
             with self.database.transaction() as transaction:
                 conflicts = self._yield_to_people(transaction)
                 removed = transaction.run("rollback.delete_rows", {"target": self.names[name]}, run_id=self.run.id)
-                after = RolledBack(result.run_id, result.status, dict(result.removed))
-                after.removed[name] = after.removed.get(name, 0) + removed
+                after = RolledBack(result.run_id, result.status, self._counted(transaction, result, name, removed))
                 after.conflicts = conflicts or result.conflicts
                 self._save(transaction, lease, after)
                 return after
 
         after = retrying(delete, self.run.id, self.observers, self.stop)
         result.removed, result.conflicts = after.removed, after.conflicts
+
+    def _counted(self, transaction: Transaction, result: RolledBack, name: str, removed: int) -> dict[str, int]:
+        """Add to what is stored, not to what is remembered: the reply to an earlier COMMIT may have been lost."""
+        stored = run_store.find(transaction, self.run.id).row["rollback"]["removed"]
+        return {**result.removed, **stored, name: stored.get(name, 0) + removed}
 
     def _yield_to_people(self, transaction: Transaction) -> list[Mismatch]:
         conflicts = self.step.conflicts(transaction, self.context)

@@ -147,7 +147,12 @@ def move(
         MigratorError: the table of states does not allow the move.
         LeaseLost: the run has moved on or belongs to another process.
     """
-    status = RunState(transaction.one("runs.find_run", run_id=run.id)["status"])
+    row = transaction.one("runs.find_run", run_id=run.id)
+    status = RunState(row["status"])
+    if token is not None and str(row["lease_token"]) != token:
+        raise LeaseLost(f"run {run.id} was taken over by another process; see: segue status {run.id}")
+    if status is to and token is not None:
+        return  # this process moved it before, and the reply to its COMMIT was lost
     if to not in TRANSITIONS[status]:
         raise MigratorError(f"run {run.id} is {status}; it cannot become {to}")
     moved = transaction.run(
@@ -187,13 +192,13 @@ def save_checkpoint(
     is_done: bool,
     chunk_size: int,
     token: str,
-) -> None:
-    """Move the partition's cursor and totals in the chunk's own transaction.
+) -> str | None:
+    """Move the partition's cursor and totals in the chunk's own transaction; return what an admin asks of the run.
 
     Raises:
         LeaseLost: the partition belongs to another worker, or has moved on; the caller's transaction must not commit.
     """
-    saved = transaction.run(
+    saved = transaction.first(
         "runs.save_checkpoint",
         run_id=run_id,
         ordinal=partition.ordinal,
@@ -204,8 +209,10 @@ def save_checkpoint(
         chunk_size=chunk_size,
         **_columns(converted),
     )
-    if saved != 1:
+    if saved is None:
         raise LeaseLost(f"run {run_id}, partition {partition.ordinal}: another worker has gone on from this checkpoint")
+    request: str | None = saved["request"]
+    return request
 
 
 def restate(transaction: Transaction, run_id: int, ordinal: int, recounted: Converted, *, token: str) -> None:
@@ -255,3 +262,8 @@ def decisions_digest(transaction: Transaction) -> str:
     """Return a digest of the vocabulary decisions that admins have made."""
     row = transaction.one("vocabulary.digest_decisions")
     return f"{row['decisions']}:{int(row['decisions_xor']) % 2**64:016x}"
+
+
+def is_held(transaction: Transaction, run_id: int) -> bool:
+    """Whether a live process works on the run."""
+    return bool(transaction.one("runs.is_held", run_id=run_id)["is_held"])

@@ -59,8 +59,8 @@ class Runner:
             Stopped: by a signal, a request or a limit; resumable.
             DatabaseError, MigratorError: it failed; resumable once the cause is mended.
         """
-        started = time.monotonic()
-        preflight(self.database)
+        started = self._started = time.monotonic()
+        preflight(self.database, self.request.schema)
         with self.database.transaction() as transaction:
             step = self.request.migration.open(transaction, self.request.settings, self.request.schema)
         run, is_resumed = choose_run(self.database, self.request)
@@ -69,7 +69,7 @@ class Runner:
         outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         with Lease(self.database, run, self.stop) as lease:
             try:
-                self._work(step, reread(self.database, run), lease, outcome)
+                self._work(step, self._reread(run), lease, outcome)
             except Stopped as stopped:
                 self._close(
                     run, lease, RunState.CANCELLED if stopped.reason == "cancel" else RunState.PAUSED, stopped.reason
@@ -95,7 +95,7 @@ class Runner:
         else:
             self._convert(step, self._plan(step, run, lease), lease)
             self._move(run, lease, RunState.VALIDATING)
-        context = reread(self.database, run).context
+        context = self._reread(run).context
         self._finish(step, context, lease, outcome)
         self._prove(step, run, context, lease, outcome)
 
@@ -197,7 +197,7 @@ class Runner:
             )
 
         self._retrying(run.id, lambda: self._in_transaction(close))
-        tell(self.observers, RunClosed(run.id, outcome.status, outcome.seconds))
+        tell(self.observers, RunClosed(run.id, outcome.status, time.monotonic() - self._started))
 
     def _compare(self, step: Step, context: Context) -> Validation:
         with self.database.transaction() as transaction:
@@ -211,9 +211,15 @@ class Runner:
 
     # -- small things
 
+    def _reread(self, run: Run) -> Run:
+        return self._retrying(run.id, lambda: reread(self.database, run))
+
     def _partitions(self, run: Run) -> list[Partition]:
-        with self.database.transaction() as transaction:
-            return run_store.partitions(transaction, run.id)
+        def read() -> list[Partition]:
+            with self.database.transaction() as transaction:
+                return run_store.partitions(transaction, run.id)
+
+        return self._retrying(run.id, read)
 
     def _in_transaction(self, action: Callable[[Transaction], None]) -> None:
         with self.database.transaction() as transaction:
@@ -233,9 +239,12 @@ class Runner:
 
     def _close(self, run: Run, lease: Lease, to: RunState, reason: str | None) -> None:
         self.stop.is_aborting = False
-        with self.database.transaction() as transaction:
-            run_store.move(transaction, run, to, token=lease.token, detail={"reason": reason})
-        tell(self.observers, RunClosed(run.id, to, 0.0))
+        detail = {"reason": reason}
+        self._retrying(
+            run.id,
+            lambda: self._in_transaction(lambda tx: run_store.move(tx, run, to, token=lease.token, detail=detail)),
+        )
+        tell(self.observers, RunClosed(run.id, to, time.monotonic() - self._started))
 
     def _fail(self, run: Run, lease: Lease, error: BaseException) -> None:
         """Record the failure where the database still answers; its absence is recorded by the lease's expiry."""

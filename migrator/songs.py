@@ -3,7 +3,7 @@
 import csv
 import json
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -79,8 +79,8 @@ def _read_jsonl(file: Path) -> Iterator[Song]:
 
 
 def _read_csv(file: Path) -> Iterator[Song]:
-    with file.open(encoding="utf-8-sig", newline="") as lines:
-        reader = csv.DictReader(lines, strict=True)
+    with file.open("rb") as lines:
+        reader = csv.DictReader(_decoded(file, lines), strict=True)
         try:
             if missing := {"id", "title", "themes"} - set(reader.fieldnames or ()):
                 raise MalformedSong(file, 1, f"column {min(missing)!r} is missing from the header")
@@ -94,9 +94,17 @@ def _read_csv(file: Path) -> Iterator[Song]:
                     raise MalformedSong(file, reader.line_num, f"themes are not a JSON array: {error}") from error
                 yield _song(file, reader.line_num, row["id"], row["title"], parsed)
         except csv.Error as error:
-            raise MalformedSong(file, reader.line_num, f"not CSV: {error}") from error
+            # Its own line number is that of the last good row.
+            raise MalformedSong(file, reader.reader.line_num, f"not CSV: {error}") from error
+
+
+def _decoded(file: Path, lines: Iterable[bytes]) -> Iterator[str]:
+    """Decode line by line: a file opened as text is decoded in blocks, and does not know in which line it failed."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
         except UnicodeDecodeError as error:
-            raise MalformedSong(file, reader.line_num + 1, "not UTF-8") from error
+            raise MalformedSong(file, number, f"not UTF-8 at byte {error.start + 1}") from error
 
 
 def _song(file: Path, line: int, key: object, title: object, themes: object) -> Song:

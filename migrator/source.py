@@ -47,6 +47,7 @@ class TableSource:
         key_type: PostgreSQL's name of the key's type.
         column_type: PostgreSQL's name of the column's type.
         value: the expression read as `v`; the column itself unless a migration casts it.
+        collation: the order of a text key, quoted; other columns' keys are compared in it, too.
     """
 
     schema: str
@@ -56,6 +57,7 @@ class TableSource:
     key_type: str
     column_type: str
     value: psql.Composable
+    collation: str | None = None
 
     @classmethod
     def find(cls, transaction: Transaction, *, table: str, key: str, column: str, schema: str) -> "TableSource":
@@ -80,7 +82,8 @@ class TableSource:
                     f"no privilege to read {schema}.{table}; as its owner: GRANT SELECT ON {schema}.{table} TO the role"
                 )
         _check_key(f"{schema}.{table}", columns[key])
-        return cls(schema, table, key, column, columns[key]["type"], columns[column]["type"], psql.Identifier(column))
+        types = columns[key]["type"], columns[column]["type"]
+        return cls(schema, table, key, column, *types, psql.Identifier(column), columns[key]["collation"])
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}"
@@ -124,9 +127,13 @@ class TableSource:
         """Return the query of the rows whose keys are in `%(keys)s`."""
         return compose("source.page_of_keys", self.fragments)
 
+    def ordered(self, key: psql.Composable) -> psql.Composable:
+        """Return a key's expression or type with the source's collation."""
+        return psql.SQL("{} COLLATE {}").format(key, literal_sql(self.collation)) if self.collation else key
+
     def in_range(self, within: KeyRange, column: psql.Composable) -> psql.Composable:
         """Return the condition that a column that holds keys lies in a range."""
-        fragments = {"column": column, "key_type": self.fragments["key_type"]}
+        fragments = {"column": self.ordered(column), "key_type": self.fragments["key_type"]}
         parts = [
             compose(f"source.{bound}", fragments) for bound in ("after", "upto") if getattr(within, bound) is not None
         ]

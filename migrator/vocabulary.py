@@ -82,7 +82,7 @@ class Suggestion:
 
     def __str__(self) -> str:
         spelled = ", ".join(repr(example) for example in self.examples)
-        return f"{self.normalized} -> {self.canonical}? ({self.similarity:.0f} % alike, {self.uses} uses: {spelled})"
+        return f"{spelled} -> {self.canonical}? ({self.similarity:.0f} % alike, used {self.uses} x)"
 
 
 #: New words compared with the known tags, most used first, and known tags compared with; bounds time.

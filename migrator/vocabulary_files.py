@@ -46,13 +46,18 @@ class Decision:
 
 
 def export_csv(file: Path, words: Iterable[Mapping[str, Any]]) -> int:
-    """Write words to a file and return how many there were."""
+    """Write words to a file and return how many there were; texts too long to be decided about are left out."""
     count = 0
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")
+        quoting = csv.writer(out, lineterminator="\n", quoting=csv.QUOTE_ALL)
         writer.writerow(COLUMNS)
-        for count, row in enumerate(words, 1):  # noqa: B007 - the count is used after the loop
-            writer.writerow([row["raw"], row["canonical"], row["category"], row["how"], row["uses"]])
+        for row in words:
+            if len(row["raw"]) <= LONGEST_RAW:
+                # Left to itself, Python 3.11 writes a carriage return without quotes, and then cannot read it.
+                one = quoting if "\r" in row["raw"] else writer
+                one.writerow([row["raw"], row["canonical"], row["category"], row["how"], row["uses"]])
+                count += 1
     return count
 
 
@@ -127,8 +132,8 @@ def _read(file: Path) -> tuple[list[Decision], list[str]]:
     problems: list[str] = []
     found: dict[str, Decision] = {}
     try:
-        with file.open(encoding="utf-8-sig", newline="") as lines:
-            reader = csv.DictReader(lines, strict=True)
+        with file.open("rb") as lines:
+            reader = csv.DictReader(_decoded(file, lines), strict=True)
             if missing := [name for name in COLUMNS[:2] if name not in (reader.fieldnames or ())]:
                 raise MalformedVocabulary(file, [f"line 1: column {missing[0]!r} is missing"])
             for decision in _decisions(reader, problems):
@@ -138,9 +143,18 @@ def _read(file: Path) -> tuple[list[Decision], list[str]]:
                         f"lines {earlier.line} and {decision.line}: the same text but for case, form or spaces, "
                         f"mapped to {earlier.canonical!r} and to {decision.canonical!r}"
                     )
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise MalformedVocabulary(file, [f"line {reader.line_num + 1}: {error}"]) from error
+    except csv.Error as error:
+        raise MalformedVocabulary(file, [f"line {reader.reader.line_num}: {error}"]) from error
     return list(found.values()), problems
+
+
+def _decoded(file: Path, lines: Iterable[bytes]) -> Iterator[str]:
+    """Decode line by line: a file opened as text is decoded in blocks, and does not know in which line it failed."""
+    for number, line in enumerate(lines, 1):
+        try:
+            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
+        except UnicodeDecodeError as error:
+            raise MalformedVocabulary(file, [f"line {number}: not UTF-8 at byte {error.start + 1}"]) from error
 
 
 def _decisions(reader: "csv.DictReader[str]", problems: list[str]) -> Iterator[Decision]:

@@ -8,9 +8,10 @@ from dataclasses import dataclass
 
 from migrator import run_store
 from migrator.chunk_size import ChunkSize
+from migrator.digest import Digest
 from migrator.errors import AccountingError
 from migrator.events import ChunkCommitted, Observer, tell
-from migrator.migration import Context, Converted, Step
+from migrator.migration import Context, Converted, Counts, Step
 from migrator.request import Limits
 from migrator.retry import retrying
 from migrator.run_store import Partition
@@ -102,13 +103,16 @@ class Work:
         """Convert one chunk from the stored checkpoint, so that after a lost COMMIT the database says what happened."""
         with self.database.transaction(repeatable_read=True) as transaction:
             partition = run_store.partition(transaction, self.context.run_id, ordinal)
+            if partition.is_done:  # by a chunk of ours whose reply to COMMIT was lost
+                run_store.require_lease(transaction, self.context.run_id, self.token)
+                return Converted(None, Counts(), Digest(), Digest(), Digest()), True
             converted = self.step.convert(transaction, self.context, partition.remaining, size)
             if not converted.counts.adds_up:
                 raise AccountingError(
                     f"run {self.context.run_id}, partition {ordinal}: {converted.counts} does not add up"
                 )
             is_done = converted.counts.rows < size
-            run_store.save_checkpoint(
+            request = run_store.save_checkpoint(
                 transaction,
                 self.context.run_id,
                 partition,
@@ -117,6 +121,8 @@ class Work:
                 chunk_size=size,
                 token=self.token,
             )
+        if request is not None:
+            self.stop.set(request)
         return converted, is_done
 
 

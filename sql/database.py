@@ -14,10 +14,14 @@ from sqlalchemy.exc import ArgumentError, DBAPIError
 from sqlalchemy.pool import QueuePool
 
 from sql import failpoints, query
-from sql.errors import ConnectionLost, DatabaseError, wrap
+from sql.errors import BadUrl, ConnectionLost, DatabaseError, wrap
 
 #: The oldest server that Segue supports: it uses string_to_table, hash_record_extended and TID range scans.
 OLDEST_SERVER = 14
+
+#: How long the server keeps a transaction whose client says nothing: a stopped or unplugged process must not hold its
+#: locks, and so its run, for ever.
+IDLE_SECONDS = 300
 
 Row = dict[str, Any]
 Fragments = Mapping[str, psql.Composable]
@@ -157,7 +161,9 @@ class Database:
             with connection.transaction(force_rollback=rolled_back):
                 transaction = Transaction(connection)
                 transaction.run("session.begin_repeatable_read" if repeatable_read else "session.begin_read_committed")
-                transaction.run("session.bound_waits", lock_timeout=f"{self.lock_timeout_ms}ms")
+                transaction.run(
+                    "session.bound_waits", lock_timeout=f"{self.lock_timeout_ms}ms", idle_timeout=f"{IDLE_SECONDS}s"
+                )
                 yield transaction
                 failpoints.reach("before:commit")
             failpoints.reach("after:commit")
@@ -182,7 +188,7 @@ class Database:
         finally:
             with self._guard:
                 self._open.discard(connection)
-            if connection.closed:
+            if connection.closed and pooled.is_valid:
                 pooled.invalidate()
             pooled.close()
 
@@ -202,11 +208,9 @@ def _driver_url(url: str) -> str:
     try:
         parsed = make_url(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url.strip()))
     except ArgumentError as error:
-        raise DatabaseError(
-            "DATABASE_URL is not a database URL; it looks like postgresql://user@host:5432/name"
-        ) from error
+        raise BadUrl("DATABASE_URL is not a database URL; it looks like postgresql://user@host:5432/name") from error
     if parsed.drivername != "postgresql+psycopg":
-        raise DatabaseError(f"DATABASE_URL names {parsed.drivername}; Segue works with PostgreSQL (postgresql://…)")
+        raise BadUrl(f"DATABASE_URL names {parsed.drivername}; Segue works with PostgreSQL (postgresql://…)")
     return parsed.render_as_string(hide_password=False)
 
 

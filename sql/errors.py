@@ -10,6 +10,7 @@ TRANSIENT = {
     "55P03": "lock not available within lock_timeout",
     "57014": "statement cancelled or timed out",
     "53300": "too many connections",
+    "25P03": "session ended because its transaction was idle for too long",
     "57P01": "server is shutting down",
     "57P02": "server crashed and is restarting",
     "57P03": "server is starting up",
@@ -21,7 +22,7 @@ TRANSIENT = {
 }
 
 #: SQLSTATEs (or their classes) that mean the session is gone, not only the transaction.
-_CONNECTION_STATES = ("08", "57P01", "57P02", "57P03", "53300")
+_CONNECTION_STATES = ("08", "25P03", "57P01", "57P02", "57P03", "53300")
 
 
 class DatabaseError(Exception):
@@ -51,6 +52,12 @@ class ConnectionLost(DatabaseError):
     def is_transient(self) -> bool:
         """Always true: the server may come back."""
         return True
+
+
+class BadUrl(DatabaseError):
+    """What was given is not the URL of a PostgreSQL database."""
+
+    exit_code = 2
 
 
 class UniqueViolation(DatabaseError):

@@ -15,10 +15,11 @@ from sql.database import Transaction
 def _request(session: Session, run_id: int, request: str, at_rest: RunState, as_json: bool) -> None:
     """Ask a live run to stop, or move one at rest."""
     with session.database() as database:
-        preflight(database)
+        preflight(database, session.schema)
         with database.transaction() as transaction:
             run = run_store.find(transaction, run_id)
-            asked = transaction.run("runs.request_change", run_id=run.id, request=request) if run.row["holder"] else 0
+            is_held = run_store.is_held(transaction, run.id)
+            asked = transaction.run("runs.request_change", run_id=run.id, request=request) if is_held else 0
             if not asked:
                 _move_at_rest(transaction, run, at_rest)
             else:
@@ -69,7 +70,7 @@ def cancel(session: Session, *, run_id: int, as_json: bool) -> None:
 def resume(session: Session, *, run_id: int, as_json: bool) -> None:
     """Go on with RUN, with the settings that it was started with."""
     with session.database() as database:
-        preflight(database)
+        preflight(database, session.schema)
         with database.transaction() as transaction:
             run = run_store.find(transaction, run_id)
             last = run_store.latest(transaction, run.migration)

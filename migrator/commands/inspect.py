@@ -12,7 +12,7 @@ from migrator import registry, report, run_store
 from migrator.certificate import certify
 from migrator.commands.migrate import open_run
 from migrator.commands.session import Session, command, json_option, print_json, say
-from migrator.errors import Exit, Refused, UsageError
+from migrator.errors import Exit, MigratorError, Refused, UsageError
 from migrator.preflight import preflight
 from migrator.repair import retry_quarantine, revalidate
 from migrator.states import RunState
@@ -20,6 +20,9 @@ from migrator.stop import StopSignal
 from sql.database import Database
 
 REFRESH_SECONDS = 1.0
+
+#: States in which a live process is due.
+BUSY = {RunState.PREPARING, RunState.MIGRATING, RunState.VALIDATING, RunState.ROLLING_BACK}
 
 
 @click.command()
@@ -30,15 +33,14 @@ REFRESH_SECONDS = 1.0
 def status(session: Session, *, run_id: int | None, watch: bool, as_json: bool) -> None:
     """Show all runs, or RUN."""
     with session.database() as database:
-        preflight(database)
+        preflight(database, session.schema)
         while True:
             runs = _runs(database, session, run_id)
             if as_json:
                 print_json({"runs": runs})
             else:
                 _table(runs)
-            busy = {RunState.PREPARING, RunState.MIGRATING, RunState.VALIDATING, RunState.ROLLING_BACK}
-            if not watch or not any(run["status"] in busy and run["held_by"] for run in runs):
+            if not watch or not any(run["status"] in BUSY and run["held_by"] for run in runs):
                 return
             time.sleep(REFRESH_SECONDS)
 
@@ -70,11 +72,17 @@ def _table(runs: list[dict[str, Any]]) -> None:
         )
         if run["error"]:
             say(f"  {run['error']}")
+        if run["status"] in BUSY and not run["held_by"]:
+            say(f"  no live process has it; next: segue resume {run['run_id']} or segue rollback {run['run_id']}")
 
 
 @click.command()
 @click.argument("target", required=False, metavar="[NAME|RUN]")
-@click.option("--repair", is_flag=True, help="Convert again what does not match, and validate once more.")
+@click.option(
+    "--repair",
+    is_flag=True,
+    help="Convert again what does not match (also links that people removed).",
+)
 @click.option(
     "--workers",
     type=click.IntRange(1, 64),
@@ -124,7 +132,7 @@ def validate(session: Session, *, target: str | None, repair: bool, workers: int
 def _run_id(database: Database, session: Session, target: str | None) -> int | None:
     if target is None or target.isdecimal():
         return int(target) if target else None
-    preflight(database)
+    preflight(database, session.schema)
     registry.get(target, registry.discover(session.migrations))
     with database.transaction() as transaction:
         run = run_store.latest(transaction, target)
@@ -171,6 +179,8 @@ def retry(session: Session, *, run_id: int | None, as_json: bool) -> int:
         print_json({"run_id": run.id, "before": before, "after": after})
     else:
         say(f"run {run.id}: {before - after:,} elements converted, {after:,} still in quarantine")
+        if after:
+            say("Next: decide about their texts (segue vocabulary export FILE, edit, import FILE), and retry")
     return Exit.QUARANTINED if after else Exit.DONE
 
 
@@ -188,5 +198,8 @@ def certificate(session: Session, *, run_id: int, out: Path | None) -> None:
     if out is None:
         say(text)
         return
-    out.write_text(text + "\n", "utf-8")
+    try:
+        out.write_text(text + "\n", "utf-8")
+    except OSError as error:
+        raise MigratorError(f"{out}: the certificate cannot be written: {error.strerror}") from error
     say(f"{out}: sha256 {hashlib.sha256((text + chr(10)).encode()).hexdigest()}")

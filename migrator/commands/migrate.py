@@ -15,6 +15,7 @@ from migrator.migration import Migration, Step
 from migrator.preflight import preflight
 from migrator.progress import observing
 from migrator.request import Limits, Request, with_defaults
+from migrator.retry import retrying
 from migrator.rollback import Rollback
 from migrator.run_store import Run
 from migrator.runner import Outcome, Runner
@@ -182,10 +183,13 @@ def _run(database: Database, request: Request, stop: StopSignal, observers: Any)
     try:
         outcome = runner.migrate()
     except Stopped as stopped:
-        body = _at_rest(database, request)
+        body = retrying(lambda: _at_rest(database, request), 0, observers, stop)
         body["error"] = str(stopped)
         return body, Exit.STOPPED
-    body = report.migrate_report(database, _step(database, request), outcome)
+    # The run is closed: a connection lost now must not make its exit code a lie.
+    body = retrying(
+        lambda: report.migrate_report(database, _step(database, request), outcome), outcome.run_id, observers, stop
+    )
     return body, _code(outcome, body)
 
 
@@ -256,7 +260,7 @@ def open_run(database: Database, session: Session, run_id: int | None) -> tuple[
     Raises:
         Refused: there is no run.
     """
-    preflight(database)
+    preflight(database, session.schema)
     with database.transaction() as transaction:
         if run_id is None:
             row = transaction.first("runs.find_rollback_candidate")

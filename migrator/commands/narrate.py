@@ -27,7 +27,8 @@ def tell_migrate(body: Mapping[str, Any], code: Exit) -> None:
     else:
         digest = body["digest"]
         _line("digest", f"expected {digest['expected']}, stored {digest['actual'] or '-'}: {_EQUAL[digest['equal']]}")
-        _line("time", f"{body['seconds']:.2f} s, {body['rows_per_second']:,.0f} rows/s")
+        if not body.get("unchanged"):
+            _line("time", f"{body['seconds']:.2f} s, {body['rows_per_second']:,.0f} rows/s")
     for item in body.get("mismatches", [])[:10]:
         _line("mismatch", f"{item['key']}: {item['problem']}")
     for item in body["errors"][:5]:
@@ -75,7 +76,7 @@ def _next(body: Mapping[str, Any], code: Exit) -> str:
 
 
 def _counts(counts: Mapping[str, int]) -> str:
-    return ", ".join(f"{count:,} {table}" for table, count in counts.items())
+    return ", ".join(f"{count:,} {table}" for table, count in counts.items() if count)
 
 
 def _line(label: str, text: str) -> None:

@@ -21,7 +21,7 @@ def vocabulary() -> None:
 
 def _planned(session: Session, database: Database, options: dict[str, Any]) -> Any:
     """Return the themes step of the given table options."""
-    preflight(database)
+    preflight(database, session.schema)
     migration = registry.get("themes", registry.discover())
     names = {option.name for option in migration.options}
     given = {name: value for name, value in options.items() if value is not None and name in names}
@@ -77,7 +77,7 @@ def export(session: Session, /, *, file: Path, **options: Any) -> None:
 def import_(session: Session, *, file: Path, as_json: bool) -> None:
     """Take FILE's mappings as decisions for later runs; all of them or, when a line is wrong, none."""
     with session.database() as database:
-        preflight(database)
+        preflight(database, session.schema)
         result = import_csv(database, file, schema=session.schema)
     if as_json:
         print_json(result)

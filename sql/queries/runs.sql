@@ -6,6 +6,24 @@ RETURNING *
 -- name: find_run
 SELECT * FROM segue.runs WHERE id = %(run_id)s
 
+-- name: is_held
+-- Whether a live process has the run: its lease has not expired, and its server session is there (or behind a pooler).
+SELECT
+    (
+        lease_token IS NOT NULL
+        AND lease_until > clock_timestamp()
+        AND (
+            backend_pid IS NULL
+            OR EXISTS (
+                SELECT FROM pg_stat_activity AS other
+                WHERE
+                    other.pid = runs.backend_pid
+                    AND (other.backend_start IS NULL OR other.backend_start = runs.backend_start)
+            )
+        )
+    ) AS is_held
+FROM segue.runs WHERE id = %(run_id)s
+
 -- name: find_latest_run
 SELECT * FROM segue.runs WHERE migration = %(migration)s ORDER BY id DESC LIMIT 1
 
@@ -24,6 +42,7 @@ SET
     lease_until = clock_timestamp() + %(lease)s::interval,
     holder = %(holder)s,
     held_since = clock_timestamp(),
+    request = NULL,
     backend_pid = %(backend_pid)s,
     backend_start = (SELECT own.backend_start FROM pg_stat_activity AS own WHERE own.pid = %(backend_pid)s)
 WHERE
@@ -134,6 +153,7 @@ SET
     source_xor = source_xor # %(source_xor)s::bigint,
     checkpoint_at = clock_timestamp()
 WHERE run_id = %(run_id)s AND ordinal = %(ordinal)s AND seq = %(seq)s AND lease_token = %(token)s
+RETURNING (SELECT request FROM segue.runs WHERE id = %(run_id)s) AS request
 
 -- name: restate_partition
 -- After a repair: the partition's counts and digests, taken anew from its whole range.

@@ -8,6 +8,7 @@ SET TRANSACTION ISOLATION LEVEL READ COMMITTED
 -- One statement, so one round trip; all LOCAL, so a pooler never leaks them into another client's session.
 SELECT
     set_config('lock_timeout', %(lock_timeout)s, true),
+    set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, true),
     set_config('jit', 'off', true),
     set_config('work_mem', '64MB', true),
     set_config('timezone', 'UTC', true)
@@ -21,4 +22,4 @@ SELECT
     pg_is_in_recovery() AS in_recovery
 
 -- name: read_revision
-SELECT version_num FROM segue.alembic_version
+SELECT version_num, (SELECT min(schema_name) FROM segue.tables) AS schema_name FROM segue.alembic_version

@@ -49,7 +49,8 @@ SELECT {key} AS k, {value} AS v FROM {table} WHERE {key} = ANY(%(keys)s::{key_ty
 SELECT {key} AS k, {value} AS v FROM {table} WHERE {conditions}
 
 -- name: sample
-SELECT {key} AS k, {value} AS v FROM {table} WHERE {conditions} ORDER BY random() LIMIT %(limit)s
+-- As good as at random, and the same at every validation of a run.
+SELECT {key} AS k, {value} AS v FROM {table} WHERE {conditions} ORDER BY segue.key_hash({key}, %(run_id)s) LIMIT %(limit)s
 
 -- name: after
 ({column}) > (%(after)s::{key_type})

@@ -267,13 +267,13 @@ quarantined AS (
         coalesce(due.key, kept.key) AS key,
         coalesce(kept.n, 0)::text || ' elements in quarantine where ' || coalesce(due.n, 0)::text || ' are due' AS problem
     FROM (
-        SELECT expected.k::text AS key, sum(expected.n) AS n
+        SELECT expected.k::text COLLATE "C" AS key, sum(expected.n) AS n
         FROM expected
         WHERE expected.outcome = 'quarantine'
         GROUP BY 1
     ) AS due
     FULL JOIN (
-        SELECT quarantine.key, sum(quarantine.elements) AS n
+        SELECT quarantine.key COLLATE "C" AS key, sum(quarantine.elements) AS n
         FROM segue.quarantine
         WHERE quarantine.run_id = %(run_id)s AND {quarantine_in_range}
         GROUP BY 1

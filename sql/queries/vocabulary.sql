@@ -30,14 +30,20 @@ WITH starter AS (
     ) AS starter (normalized, name, canonical, category, color)
 ),
 
-word AS (
-    SELECT
-        text.normalized,
-        (array_agg(text.cleaned ORDER BY text.uses DESC, text.cleaned))[1] AS spelling,
-        bool_and(text.problem IS NULL) AS is_nameable
+spelled AS (
+    SELECT text.normalized, text.cleaned, sum(text.uses) AS uses, bool_and(text.problem IS NULL) AS is_nameable
     FROM segue_texts AS text
     WHERE text.normalized <> ''
-    GROUP BY text.normalized
+    GROUP BY text.normalized, text.cleaned
+),
+
+word AS (
+    SELECT
+        spelled.normalized,
+        (array_agg(spelled.cleaned ORDER BY spelled.is_nameable DESC, spelled.uses DESC, spelled.cleaned))[1] AS spelling,
+        bool_or(spelled.is_nameable) AS is_nameable
+    FROM spelled
+    GROUP BY spelled.normalized
 ),
 
 synonym AS (
@@ -130,7 +136,9 @@ SELECT
     CASE WHEN tag.id IS NULL AND text.normalized <> '' THEN coalesce(text.problem, 'its tag could not be created') END,
     text.uses
 FROM segue_texts AS text
-LEFT JOIN segue_words AS word ON word.normalized = text.normalized
+-- A spelling that cannot be a name (it is too long before its case is folded) shares the tag only by a decision.
+LEFT JOIN segue_words AS word
+    ON word.normalized = text.normalized AND (text.problem IS NULL OR word.how = 'accepted')
 LEFT JOIN {tags} AS tag ON tag.normalized_name = word.canonical
 ON CONFLICT DO NOTHING
 

@@ -68,7 +68,7 @@ def test_unreachable_server_is_explained(segue) -> None:
 def test_wrong_url_is_explained(segue) -> None:
     """A URL of another database system, or no URL at all, is refused in words."""
     assert "PostgreSQL" in segue("status", url="mysql://a@b/c").stderr
-    assert 1 == segue("status", url="mysql://a@b/c").code
+    assert 2 == segue("status", url="mysql://a@b/c").code
     assert "not a database URL" in segue("status", url="songs").stderr
 
 

@@ -26,13 +26,14 @@ REPAIRABLE = {
         A,
     ),
     "links of two songs swapped": (
-        f"WITH other AS (SELECT * FROM (VALUES ('{A}'::uuid, {CHRISTMAS}, {GRACE}), ('{B}', {GRACE}, {CHRISTMAS})) AS v (s, t, u))"
-        " UPDATE song_tags AS l SET tag_id = other.u FROM other WHERE l.song_id = other.s AND l.tag_id = other.t",
+        (
+            f"UPDATE song_tags SET tag_id = CASE song_id WHEN '{A}' THEN {GRACE} ELSE {CHRISTMAS} END"
+            f" WHERE song_id = '{A}' AND tag_id = {CHRISTMAS} OR song_id = '{B}' AND tag_id = {GRACE}"
+        ),
         B,
     ),
     "quarantine row lost": (f"DELETE FROM segue.quarantine WHERE key = '{C}'", C),
     "quarantine count changed": (f"UPDATE segue.quarantine SET elements = elements + 1 WHERE key = '{E}'", E),
-    "quarantine row under another song": (f"UPDATE segue.quarantine SET key = '{A}' WHERE key = '{C}'", C),
     "element added": (f"UPDATE songs SET themes = themes || 'Grace'::text WHERE id = '{A}'", A),
     "element of a new text added": (f"UPDATE songs SET themes = themes || 'Never seen'::text WHERE id = '{A}'", A),
     "element that merges added": (f"UPDATE songs SET themes = themes || 'hOpE '::text WHERE id = '{A}'", "partition 0"),
@@ -41,6 +42,7 @@ REPAIRABLE = {
     "song without themes added": (f"INSERT INTO songs (id, themes) VALUES ('{F}', NULL)", "partition 0"),
     "song deleted": (f"DELETE FROM songs WHERE id = '{B}'", "partition 0"),
     "quarantined song deleted": (f"DELETE FROM songs WHERE id = '{E}'", E),
+    "tag deleted with its links": ("DELETE FROM tags WHERE normalized_name = 'christmas'", A),
     "usage_count wrong": ("UPDATE tags SET usage_count = usage_count + 1 WHERE normalized_name = 'hope'", "@hope"),
     "counters tampered with": ("UPDATE segue.partitions SET linked = linked - 1, merged = merged + 1", "partition 0"),
     "row counter tampered with": ("UPDATE segue.partitions SET row_count = row_count + 1", "partition 0"),
@@ -59,7 +61,6 @@ BEYOND_REPAIR = {
         f"UPDATE segue.vocabulary SET tag_id = {GRACE} WHERE raw = 'Hope' AND run_id = 1",
         "@grace",
     ),
-    "tag deleted with its links": ("DELETE FROM tags WHERE normalized_name = 'christmas'", A),
 }
 
 
@@ -76,7 +77,7 @@ def state(connection) -> Callable[[], dict[str, Any]]:
 
     def read() -> dict[str, Any]:
         queries = {
-            "links": "SELECT l.song_id::text, t.normalized_name FROM song_tags l JOIN tags t ON t.id = l.tag_id ORDER BY 1, 2",
+            "links": "SELECT song_id::text, normalized_name FROM song_tags JOIN tags ON id = tag_id ORDER BY 1, 2",
             "tags": "SELECT id, name, normalized_name, category, color, usage_count FROM tags ORDER BY id",
             "synonyms": "SELECT synonym, canonical_tag_id FROM tag_synonyms ORDER BY 1",
             "quarantine": "SELECT key, payload, elements, reason FROM segue.quarantine ORDER BY 1, 2",
@@ -211,7 +212,7 @@ def test_many_edits_while_paused_are_all_caught_up(segue, songs, connection, lin
     """However many songs users edit while a run is at rest, all of them are converted again."""
     songs([])
     connection.execute(
-        "INSERT INTO songs SELECT lpad(to_hex(n), 32, '0')::uuid, 't', ARRAY['Hope'] FROM generate_series(1, 12000) AS n"
+        "INSERT INTO songs SELECT lpad(to_hex(n), 32, '0')::uuid, '', ARRAY['Hope'] FROM generate_series(1, 12000) AS n"
     )
     assert 6 == segue("migrate", "--max-chunks", "12", "--batch-size", "1000").code
     connection.execute("UPDATE songs SET themes = ARRAY['Grace']")
