@@ -68,6 +68,7 @@ class LinkTable:
         return {
             "load": mode,
             "is_ours": found["is_ours"],
+            "is_empty": found["is_empty"],
             "key_type_before": None if fits else found["key_type"],
             "constraints": taken,
             "indexes": found["indexes"] if mode == "fresh" else [],

@@ -189,6 +189,10 @@ class Step(Protocol):
         """Targets that rows of others may point to; rollback removes their rows last, in one locked transaction."""
         ...
 
+    def own_tables(self, context: Context) -> tuple[str, ...]:
+        """Targets that Segue made: rollback may empty one at once when nothing of others is in it."""
+        ...
+
     def conflicts(self, transaction: Transaction, context: Context) -> list[Mismatch]:
         """What the run made and people have come to use or have edited since; locks it until the transaction ends."""
         ...

@@ -222,6 +222,10 @@ class PureStep:
 
     # -- rollback
 
+    def own_tables(self, context: Context) -> tuple[str, ...]:
+        """Return the target, when the run made it."""
+        return (self.target,) if context.plan.get("created_table") else ()
+
     def conflicts(self, transaction: Transaction, context: Context) -> list[Mismatch]:
         """Rows of the run whose values are not what the transform gives: somebody edited them."""
         if not self._exists(transaction):

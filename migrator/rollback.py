@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -25,6 +25,11 @@ from sql.errors import DatabaseError
 #: Table blocks (8 KiB) scanned by one transaction, adapted to time below.
 FIRST_BLOCKS, MOST_BLOCKS = 512, 16_384
 TARGET_SECONDS = 0.25
+
+#: A table up to this many blocks (256 MiB) is scanned under an exclusive lock within some 100 ms.
+MOST_BLOCKS_LOCKED = 32_768
+#: How long to ask for that lock; everybody who comes after us in the queue waits as long.
+LOCK_WAIT_MS = 100
 
 
 @dataclass
@@ -61,6 +66,7 @@ class Rollback:
         observers: tuple[Observer, ...] = (),
     ) -> None:
         self.database = database
+        self.quick = database.waiting_at_most(LOCK_WAIT_MS)
         self.schema = schema
         self.run = run
         self.step = step
@@ -154,6 +160,7 @@ class Rollback:
         """Delete a table's rows of the run in passes over its blocks, until a whole look finds none."""
         target = {"target": self.names[name], "target_name": psql.Literal(self.names[name].as_string(None))}
         result.removed.setdefault(name, 0)
+        self._empty_at_once(name, target, lease, result)
         while self._one("rollback.has_rows", target)["found"]:
             first, step = 0, FIRST_BLOCKS
             blocks = int(self._one("rollback.count_blocks", target)["blocks"])
@@ -166,6 +173,35 @@ class Rollback:
                 first = end
                 pace = TARGET_SECONDS / max(time.monotonic() - started, 1e-3)
                 step = int(max(16, min(step * min(pace, 2.0), MOST_BLOCKS)))
+
+    def _empty_at_once(self, name: str, target: dict[str, psql.Composable], lease: Lease, result: RolledBack) -> None:
+        """Empty a table of ours that holds nothing but the run's rows; leave it be when it is large or in use.
+
+        Nobody waits long: the lock is given up when it is not had at once, and held for one scan of a bounded table.
+        """
+        if name not in self.step.own_tables(self.context):
+            return
+        with suppress(DatabaseError), self.quick.transaction() as transaction:
+            blocks = transaction.one("rollback.count_blocks", target)["blocks"]
+            if blocks > MOST_BLOCKS_LOCKED or not transaction.one("rollback.can_be_emptied", target)["found"]:
+                return
+            transaction.run("rollback.lock_target", target)
+            rows = transaction.one("rollback.count_all", target, run_id=self.run.id)
+            if rows["found"] == 0 or rows["of_others"]:
+                return
+            transaction.run("rollback.empty_target", target)
+            after = RolledBack(result.run_id, result.status, self._counted(transaction, result, name, rows["found"]))
+            self._save(transaction, lease, after)
+        self._reload(result)
+
+    def _reload(self, result: RolledBack) -> None:
+        """Take the counts that are stored, whatever this process remembers."""
+
+        def read() -> dict[str, int]:
+            with self.database.transaction() as transaction:
+                return dict(run_store.find(transaction, self.run.id).row["rollback"]["removed"])
+
+        result.removed = {**result.removed, **retrying(read, self.run.id, self.observers, self.stop)}
 
     def _delete_range(
         self, name: str, target: dict[str, psql.Composable], first: int, end: int, lease: Lease, result: RolledBack

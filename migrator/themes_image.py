@@ -38,6 +38,9 @@ class ThemesImage:
             **self.source.fragments,
             **{name: psql.Identifier(schema, name) for name in self.targets},
             "elements": elements,
+            "exploded": compose(
+                f"themes.exploded_{'by_elements' if is_json or split else 'array'}", {"elements": elements}
+            ),
             "count": compose(f"themes.{count}", {"elements": elements}),
             "value_hash": compose(f"themes.hash_of_{'json' if is_json else 'array'}"),
         }

@@ -1,21 +1,25 @@
 """How others would do it, on the same data: one statement, SQLAlchemy Core, an ORM loop, and row by row."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from typing import Any, LiteralString
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, LiteralString
 from uuid import UUID, uuid4
 
-import psycopg
 from sqlalchemy import Column, Engine, ForeignKey, MetaData, Table, Uuid, create_engine, insert, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column, relationship
 
 from tags.normalise import normalise
 
+if TYPE_CHECKING:
+    import psycopg
+
 _MAP: LiteralString = """
 CREATE TEMP TABLE word ON COMMIT DROP AS
-WITH text AS MATERIALIZED (SELECT DISTINCT raw FROM songs CROSS JOIN LATERAL unnest(themes) AS raw)
+WITH text AS MATERIALIZED (SELECT DISTINCT unnest(themes) AS raw FROM songs)
 SELECT raw, name
-FROM (SELECT raw, lower(btrim(regexp_replace(normalize(raw, NFKC), '\\s+', ' ', 'g'))) AS name FROM text OFFSET 0) AS word
+FROM (
+    SELECT raw, lower(btrim(regexp_replace(normalize(raw, NFKC), '\\s+', ' ', 'g'))) AS name FROM text OFFSET 0
+) AS word
 WHERE name <> '';
 ANALYZE word;
 INSERT INTO tags (name, normalized_name) SELECT DISTINCT name, name FROM word ON CONFLICT DO NOTHING;
@@ -26,7 +30,8 @@ ANALYZE map;
 
 _LOAD: LiteralString = """
 INSERT INTO {links} (song_id, tag_id)
-SELECT DISTINCT songs.id, map.tag_id FROM songs CROSS JOIN LATERAL unnest(songs.themes) AS raw JOIN map USING (raw)
+SELECT DISTINCT element.id, map.tag_id
+FROM (SELECT id, unnest(themes) AS raw FROM songs) AS element JOIN map USING (raw)
 """
 
 
@@ -49,7 +54,7 @@ def one_shot_live(connection: "psycopg.Connection[Any]") -> float:
     """REF: one INSERT … SELECT in key order into a table that has its primary key and index; no foreign key."""
     connection.execute("CREATE TABLE links (LIKE song_tags INCLUDING DEFAULTS, PRIMARY KEY (song_id, tag_id))")
     connection.execute("CREATE INDEX ON links (tag_id)")
-    return _timed(connection, _MAP, _LOAD.format(links="links") + "ORDER BY songs.id, map.tag_id")
+    return _timed(connection, _MAP, _LOAD.format(links="links") + "ORDER BY element.id, map.tag_id")
 
 
 def _timed(connection: "psycopg.Connection[Any]", *statements: LiteralString) -> float:
@@ -61,9 +66,13 @@ def _timed(connection: "psycopg.Connection[Any]", *statements: LiteralString) ->
 
 
 _META = MetaData()
+SONGS = Table("songs", _META, Column("id", Uuid, primary_key=True), Column("themes"))
 TAGS = Table("tags", _META, Column("id", Uuid, primary_key=True), Column("name"), Column("normalized_name"))
 LINKS = Table(
-    "song_tags", _META, Column("song_id", Uuid, primary_key=True), Column("tag_id", ForeignKey("tags.id"), primary_key=True)
+    "song_tags",
+    _META,
+    Column("song_id", Uuid, primary_key=True),
+    Column("tag_id", ForeignKey("tags.id"), primary_key=True),
 )
 
 
@@ -161,7 +170,9 @@ def row_by_row(url: str, songs: int) -> float:
             for song, themes in page:
                 for raw in themes or ():
                     if raw is not None and (name := normalise(raw)):
-                        connection.execute(link, {"song": song, "tag": connection.execute(make, {"name": name}).scalar_one()})
+                        connection.execute(
+                            link, {"song": song, "tag": connection.execute(make, {"name": name}).scalar_one()}
+                        )
     seconds = time.perf_counter() - started
     engine.dispose()
     return seconds
@@ -183,11 +194,9 @@ def _engine(url: str) -> Engine:
 def _pages(engine: Engine, songs: int, size: int) -> Iterator[list[tuple[UUID, list[str | None] | None]]]:
     after: UUID | None = None
     while songs > 0:
+        query = select(SONGS.c.id, SONGS.c.themes).order_by(SONGS.c.id).limit(min(size, songs))
         with engine.connect() as connection:
-            rows: Iterable[Any] = connection.execute(
-                text("SELECT id, themes FROM songs WHERE CAST(:after AS uuid) IS NULL OR id > :after ORDER BY id LIMIT :size"),
-                {"after": after, "size": min(size, songs)},
-            )
+            rows = connection.execute(query if after is None else query.where(SONGS.c.id > after))
             page = [(row[0], row[1]) for row in rows]
         if not page:
             return

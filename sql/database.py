@@ -4,6 +4,7 @@ import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from copy import copy
 from typing import Any, cast
 
 import psycopg
@@ -167,6 +168,12 @@ class Database:
                 yield transaction
                 failpoints.reach("before:commit")
             failpoints.reach("after:commit")
+
+    def waiting_at_most(self, lock_timeout_ms: int) -> "Database":
+        """Return this database, on the same connections, with another bound on waits for locks."""
+        other = copy(self)
+        other.lock_timeout_ms = lock_timeout_ms
+        return other
 
     @contextmanager
     def session(self) -> Iterator[psycopg.Connection[Any]]:

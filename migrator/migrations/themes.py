@@ -22,7 +22,8 @@ from sql.database import Database, Transaction, compose
 from sql.errors import UniqueViolation
 from tags.normalise import normalise
 
-#: After a conflict, this many chunks use ON CONFLICT before a plain insert, which is cheaper, is tried again.
+#: After a conflict, this many chunks use ON CONFLICT before a plain insert, which is cheaper, is tried again; twice as
+#: many after the next conflict, because a plain insert that fails has cost a whole chunk.
 CAUTIOUS_CHUNKS = 10
 
 _ARRAY_TYPES = ("text[]", "character varying[]")
@@ -38,6 +39,7 @@ class ThemesStep(ThemesImage):
         self.load = load
         self.links = LinkTable(self.source, schema, self.fragments)
         self._cautious = 0
+        self._patience = CAUTIOUS_CHUNKS
 
     # -- before and after the chunks
 
@@ -131,15 +133,16 @@ class ThemesStep(ThemesImage):
     def _convert(
         self, transaction: Transaction, context: Context, page: psql.Composed, values: dict[str, Any]
     ) -> Converted:
-        is_fresh = context.plan.get("load") == "fresh" and "keys" not in values
+        forms = self._forms(context, is_whole="keys" not in values)
         while True:
-            link, made = "link_in_heap_order" if is_fresh else "link_in_key_order", "made_what_was_expected"
-            if self._cautious > 0 and not is_fresh:
-                link, made = "link_on_conflict", "made_what_was_returned"
+            link, made = forms[0]
             try:
                 row = self._attempt(transaction, page, link, made, values)
             except UniqueViolation:
-                self._cautious = CAUTIOUS_CHUNKS
+                forms = forms[1:]
+                if not forms:
+                    raise
+                self._cautious, self._patience = self._patience, 2 * self._patience
             except _NewTextsError:
                 self._resolve_page(transaction, context, page, values)
             else:
@@ -148,6 +151,13 @@ class ThemesStep(ThemesImage):
         if row["quarantined"]:
             self._run(transaction, "quarantine_elements", page, values)
         return _converted(row)
+
+    def _forms(self, context: Context, *, is_whole: bool) -> tuple[tuple[str, str], ...]:
+        """Return the forms of INSERT to try, each more careful and more expensive than the one before."""
+        if context.plan.get("load") == "fresh" and is_whole:
+            return (("link_in_heap_order", "made_what_was_expected"),)
+        careful = (("link_absent", "made_what_was_returned"), ("link_on_conflict", "made_what_was_returned"))
+        return careful if self._cautious else (("link_in_key_order", "made_what_was_expected"), *careful)
 
     def _chunk(
         self, transaction: Transaction, page: psql.Composed, link: str, made: str, values: dict[str, Any]
@@ -177,6 +187,10 @@ class ThemesStep(ThemesImage):
         resolve(transaction, context, [[(row["raw"], row["uses"]) for row in rows]], self.fragments)
 
     # -- rollback
+
+    def own_tables(self, context: Context) -> tuple[str, ...]:
+        """`song_tags`, when Segue made it."""
+        return ("song_tags",) if context.plan.get("is_ours") else ()
 
     def conflicts(self, transaction: Transaction, context: Context) -> list[Mismatch]:
         """Tags of the run that people use or have edited since; their rows are locked."""

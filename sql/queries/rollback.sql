@@ -5,6 +5,23 @@ SELECT (pg_relation_size({target_name}::regclass) / current_setting('block_size'
 -- A TID range scan: one pass over the table in bounded steps, whatever indexes it has.
 DELETE FROM {target} WHERE ctid >= %(first)s::tid AND ctid < %(end)s::tid AND run_id = %(run_id)s
 
+-- name: can_be_emptied
+-- TRUNCATE must neither fire less than a DELETE would nor fail: no triggers but those of the table's own foreign keys,
+-- and no foreign key of another table.
+SELECT
+    NOT EXISTS (SELECT FROM pg_trigger WHERE tgrelid = {target_name}::regclass AND NOT tgisinternal)
+    AND NOT EXISTS (SELECT FROM pg_constraint WHERE confrelid = {target_name}::regclass)
+    AND has_table_privilege({target_name}::regclass, 'TRUNCATE') AS found
+
+-- name: lock_target
+LOCK TABLE {target} IN ACCESS EXCLUSIVE MODE
+
+-- name: count_all
+SELECT count(*) AS found, count(*) FILTER (WHERE run_id IS DISTINCT FROM %(run_id)s) AS of_others FROM {target}
+
+-- name: empty_target
+TRUNCATE {target}
+
 -- name: has_rows
 SELECT EXISTS (SELECT FROM {target} WHERE run_id = %(run_id)s) AS found
 

@@ -11,6 +11,7 @@ SELECT
     set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, true),
     set_config('jit', 'off', true),
     set_config('work_mem', '64MB', true),
+    set_config('maintenance_work_mem', '256MB', true),
     set_config('timezone', 'UTC', true)
 
 -- name: describe_server

@@ -1,3 +1,10 @@
+-- name: exploded_array
+-- A set-returning function in the select list streams; in FROM each row's elements would go through a tuplestore.
+(SELECT page.k, unnest(page.v) AS raw, true AS is_text FROM page)
+
+-- name: exploded_by_elements
+(SELECT page.k, element.raw, element.is_text FROM page CROSS JOIN LATERAL {elements} AS element)
+
 -- name: elements_of_array
 (SELECT raw, true AS is_text FROM unnest(page.v) AS raw)
 
@@ -35,9 +42,10 @@ coalesce(jsonb_hash_extended(v, 1), 7)
 
 -- name: discover_texts
 -- Every distinct text of the source with its number of uses.
+WITH page AS (SELECT {key} AS k, {value} AS v FROM {table})
+
 SELECT element.raw, count(*) AS uses
-FROM (SELECT {value} AS v FROM {table}) AS page
-CROSS JOIN LATERAL {elements} AS element
+FROM {exploded} AS element
 WHERE element.is_text AND element.raw IS NOT NULL
 GROUP BY element.raw
 
@@ -60,12 +68,11 @@ WITH page AS MATERIALIZED ({page}),
 
 pair AS MATERIALIZED (
     SELECT
-        page.k,
+        element.k,
         CASE WHEN element.is_text THEN word.outcome ELSE 'quarantine' END AS outcome,
         word.tag_id,
         count(*) AS n
-    FROM page
-    CROSS JOIN LATERAL {elements} AS element
+    FROM {exploded} AS element
     LEFT JOIN segue.vocabulary AS word
         ON word.run_id = %(run_id)s AND word.raw = coalesce(element.raw, '') AND element.is_text
     GROUP BY 1, 2, 3
@@ -117,7 +124,25 @@ FROM pair
 WHERE pair.tag_id IS NOT NULL
 ORDER BY pair.k, pair.tag_id
 
+-- name: link_absent
+-- Leaves out what is there already: one scan of the page's stretch of the primary key, where ON CONFLICT would search
+-- the index twice for every row.
+INSERT INTO {song_tags} (song_id, tag_id, run_id, added_at)
+SELECT pair.k, pair.tag_id, %(run_id)s, %(added_at)s
+FROM pair
+LEFT JOIN (
+    SELECT song_id, tag_id
+    FROM {song_tags}
+    WHERE
+        song_id >= (SELECT page.k FROM page ORDER BY page.k LIMIT 1)
+        AND song_id <= (SELECT page.k FROM page ORDER BY page.k DESC LIMIT 1)
+) AS known ON known.song_id = pair.k AND known.tag_id = pair.tag_id
+WHERE pair.tag_id IS NOT NULL AND known.song_id IS NULL
+ORDER BY pair.k, pair.tag_id
+RETURNING song_id, tag_id
+
 -- name: link_on_conflict
+-- For rows that others insert at the same moment, or a key whose order differs between the two tables.
 INSERT INTO {song_tags} (song_id, tag_id, run_id, added_at)
 SELECT pair.k, pair.tag_id, %(run_id)s, %(added_at)s
 FROM pair
@@ -191,8 +216,10 @@ WHERE link.run_id = %(run_id)s AND {link_in_range}
 -- name: expected_pairs
 -- The validator's own reading of the source: it normalises with the database's function and finds tags by their
 -- names, so neither the writer's Python nor the tag ids that the writer stored are trusted.
+WITH page AS NOT MATERIALIZED ({page})
+
 SELECT
-    page.k,
+    element.k,
     CASE
         WHEN NOT element.is_text THEN 'quarantine'
         WHEN coalesce(word.canonical, '') <> '' THEN 'tag'
@@ -201,8 +228,7 @@ SELECT
     END AS outcome,
     tag.id AS tag_id,
     count(*) AS n
-FROM ({page}) AS page
-CROSS JOIN LATERAL {elements} AS element
+FROM {exploded} AS element
 LEFT JOIN (
     SELECT
         said.raw,
@@ -213,8 +239,7 @@ LEFT JOIN (
         SELECT text.raw, segue.normalise_tag(text.raw) AS normalized, segue.tag_problem(text.raw) AS problem
         FROM (
             SELECT DISTINCT element.raw
-            FROM ({page}) AS page
-            CROSS JOIN LATERAL {elements} AS element
+            FROM {exploded} AS element
             WHERE element.is_text AND element.raw IS NOT NULL
         ) AS text
         -- Stops the planner from flattening this level and calling the functions once per use of the column.

@@ -143,7 +143,8 @@ LEFT JOIN {tags} AS tag ON tag.normalized_name = word.canonical
 ON CONFLICT DO NOTHING
 
 -- name: analyze_vocabulary
-ANALYZE segue.vocabulary
+-- Only what the planner looks at in the chunk statement.
+ANALYZE segue.vocabulary (run_id, raw)
 
 -- name: count_vocabulary
 SELECT

@@ -2,6 +2,7 @@
 
 import os
 import threading
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -15,6 +16,14 @@ from tests.crash.zygote import Zygote
 
 #: Kills under way at a time.
 AT_A_TIME = 2
+
+
+def wait_until(is_true: Callable[[], object], fact: str, *, seconds: float = 30) -> None:
+    """Poll until something is true; fail with the fact that did not come true."""
+    deadline = time.monotonic() + seconds
+    while not is_true():
+        assert time.monotonic() < deadline, f"not within {seconds} s: {fact}"
+        time.sleep(0.02)
 
 
 @pytest.fixture(scope="session")

@@ -1,14 +1,14 @@
 """What a database looks like to somebody who does not care when it was made, and what must hold at any instant."""
 
 import uuid
-from typing import Any
+from typing import Any, NamedTuple
 
 import psycopg
 from psycopg import sql
 
 from tests.conftest import dump
 
-#: 40 songs: NULL and empty arrays, NULL and blank elements, spellings of one tag, synonyms, and texts for quarantine.
+#: NULL and empty arrays, NULL and blank elements, spellings of one tag, synonyms, and texts for quarantine.
 THEMES: list[list[str | None] | None] = [
     ["Xmas", " christmas ", None, "", "Hope"],
     None,
@@ -17,11 +17,17 @@ THEMES: list[list[str | None] | None] = [
     ["Grace", "grace", "GRACE ", "Mercy"],
     ["Yuletide", "joy"],
     ["y" * 60, "y" * 60, "Peace"],
-    ["Advent", "lent", "Easter"],
+    ["Advent", "lent", "Easter", "Thanks giving"],
 ]
-SONGS = [(str(uuid.UUID(int=(number * 7919 % 40 + 1) << 100)), [*(THEMES[number % 8] or []), f"Own {number}"] if number % 8 else THEMES[0]) for number in range(40)]
-SONGS[9] = (SONGS[9][0], None)
-SONGS[17] = (SONGS[17][0], [])
+
+
+def song_id(number: int) -> str:
+    """Return the id of a song; ids are in the order of the numbers."""
+    return str(uuid.UUID(int=number << 100))
+
+
+#: 30 songs: three chunks of at most 12.
+SONGS = [(song_id(number), THEMES[number % 8]) for number in range(1, 31)]
 
 _FORGOTTEN = ["created_at", "added_at", "run_id", "lease_token", "checkpoint_at", "undone_at", "created_by"]
 _OPERATIONAL = ("partitions", "quarantine", "vocabulary", "journal")
@@ -61,11 +67,22 @@ def made_links(connection: psycopg.Connection[Any]) -> list[tuple[str, str]]:
     ).fetchall()
 
 
-def checkpoints(connection: psycopg.Connection[Any]) -> list[tuple[Any, ...]]:
-    """Return (after, upto, cursor, seq, row count, created) of the partitions."""
-    return connection.execute(
-        "SELECT after_key, upto_key, cursor, seq, row_count, created FROM segue.partitions ORDER BY ordinal"
+class Checkpoint(NamedTuple):
+    """What a partition says of itself."""
+
+    after: str | None
+    cursor: str | None
+    seq: int
+    rows: int
+    created: int
+
+
+def checkpoints(connection: psycopg.Connection[Any]) -> list[Checkpoint]:
+    """Return the partitions' checkpoints."""
+    rows = connection.execute(
+        "SELECT after_key, cursor, seq, row_count, created FROM segue.partitions ORDER BY ordinal"
     ).fetchall()
+    return [Checkpoint(*row) for row in rows]
 
 
 def require_checkpoints_agree(connection: psycopg.Connection[Any], due: list[tuple[str, str]]) -> None:
@@ -75,12 +92,11 @@ def require_checkpoints_agree(connection: psycopg.Connection[Any], due: list[tup
         connection: to the half-done database.
         due: (song, tag) of the links that an uninterrupted run makes.
     """
-    stored = made_links(connection)
     expected = []
     songs = [row[0] for row in connection.execute("SELECT id::text FROM songs").fetchall()]
-    for after, _, cursor, _, rows, created in checkpoints(connection):
-        done = [link for link in due if (after or "") < link[0] <= (cursor or "")]
+    for part in checkpoints(connection):
+        done = [link for link in due if (part.after or "") < link[0] <= (part.cursor or "")]
         expected += done
-        assert len(done) == created
-        assert len([song for song in songs if (after or "") < song <= (cursor or "")]) == rows
-    assert sorted(expected) == stored
+        assert len(done) == part.created
+        assert len([song for song in songs if (part.after or "") < song <= (part.cursor or "")]) == part.rows
+    assert sorted(expected) == made_links(connection)

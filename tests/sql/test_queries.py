@@ -17,9 +17,9 @@ AREAS = sorted(path.name.removesuffix(".sql") for path in (files("sql") / "queri
 NAMES = [f"{area}.{name}" for area in AREAS for name in queries(area)]
 
 #: Parts of other queries; they are prepared inside those.
-PARTS = re.compile(r"themes\.(elements_of|hash_of|count_in|count_by|link_|made_)|source\.(after|upto)$|constraints\.foreign_key_to_songs$")
+PARTS = re.compile(r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto)$|constraints\.foreign_key_to_songs$")
 #: Statements that PREPARE does not take.
-UTILITIES = ("create", "alter", "drop", "copy", "truncate", "analyze", "set ", "{definition}")
+UTILITIES = ("lock", "create", "alter", "drop", "copy", "truncate", "analyze", "set ", "{definition}")
 COLUMNS = {"array": ("text[]", None), "split": ("varchar(40)[]", ","), "json": ("jsonb", None), "json split": ("jsonb", ",")}
 
 

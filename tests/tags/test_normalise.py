@@ -296,8 +296,9 @@ LONG = {
     "alternating": "\u200b " * 500_000,
     "capitals": "ÀÉ" * 500_000,
     "ASCII": "Ab " * 333_333,
-    "just normalised": "À" * LONGEST,
-    "just not normalised": "À" * (LONGEST + 1),
+    "just normalised": "Ａ" * LONGEST,
+    "just not normalised": "Ａ" * (LONGEST + 1),
+    "just not normalised ASCII": "A" * (LONGEST + 1),
     "ligatures": "\ufdfa" * LONGEST,
 }
 
@@ -344,7 +345,7 @@ def test_no_collation_changes_the_result(connection: psycopg.Connection[Any]) ->
 
 def test_no_search_path_changes_the_result(connection: psycopg.Connection[Any]) -> None:
     """Functions and operators that shadow PostgreSQL's own, on a caller's path, are not called."""
-    raws = ["  Xmas\u00a0", "bell\x07", "ß" * 30, "Ab"]
+    raws = ["  Xmas\u00a0", "bell\x07", "ß" * 30, "Ab", "É" * (LONGEST + 1)]
     with connection.transaction(force_rollback=True):
         connection.execute("CREATE SCHEMA shadow")
         for name in ("lower", "btrim", "upper"):
