@@ -108,8 +108,13 @@ class LinkTable:
         for name, definition in self._foreign_keys(context):
             transact(partial(self._add_foreign_key, name=name, definition=definition))
 
-    def validate_keys(self, context: Context, transact: Transact) -> None:
-        """Prove the foreign keys for old rows; links of songs or tags deleted meanwhile go first."""
+    def validate_keys(self, context: Context, transact: Transact) -> bool:
+        """Prove the foreign keys for old rows; links of songs or tags deleted meanwhile are removed.
+
+        Returns:
+            Whether any were.
+        """
+        has_removed = False
         found: list[str] = []
 
         def look(transaction: Transaction) -> None:
@@ -125,7 +130,9 @@ class LinkTable:
                 if error.sqlstate != FOREIGN_KEY_VIOLATION:
                     raise
                 transact(partial(self._run, query="delete_orphan_links"))
+                has_removed = True
                 transact(prove)
+        return has_removed
 
     def restore(self, context: Context, transact: Transact) -> None:
         """Put the table's guards back as they were before the run, also when it was interrupted half-way."""

@@ -152,8 +152,11 @@ class Step(Protocol):
         """After the last chunk: constraints and the like, each in a transaction of its own, safe to repeat."""
         ...
 
-    def seal(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> None:
-        """After late edits are caught up with: what needs the final rows, such as validating foreign keys."""
+    def seal(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> bool:
+        """After late edits are caught up with: what needs the final rows, such as validating foreign keys.
+
+        Goes on beside `settle` and the comparison; returns whether it removed rows, so that they are done again.
+        """
         ...
 
     def settle(self, transaction: Transaction, context: Context) -> None:

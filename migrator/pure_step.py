@@ -91,8 +91,9 @@ class PureStep:
     def finish(self, context: Context, transact: Transact) -> None:
         """Nothing waits for the end."""
 
-    def seal(self, context: Context, transact: Transact) -> None:
+    def seal(self, context: Context, transact: Transact) -> bool:  # noqa: ARG002
         """Nothing needs the final rows."""
+        return False
 
     def settle(self, transaction: Transaction, context: Context) -> None:
         """Nothing is derived."""

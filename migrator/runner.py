@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -50,6 +51,8 @@ class Runner:
         self.request = request
         self.stop = stop
         self.observers = observers
+        self._run_id = 0
+        self._started = 0.0
 
     def migrate(self) -> Outcome:
         """Run or resume the migration.
@@ -59,7 +62,7 @@ class Runner:
             Stopped: by a signal, a request or a limit; resumable.
             DatabaseError, MigratorError: it failed; resumable once the cause is mended.
         """
-        started = self._started = time.monotonic()
+        self._started = time.monotonic()
         preflight(self.database, self.request.schema)
         with self.database.transaction() as transaction:
             step = self.request.migration.open(transaction, self.request.settings, self.request.schema)
@@ -67,6 +70,7 @@ class Runner:
         if run.status is RunState.COMPLETE and is_still_true(self.database, step, run):
             return Outcome(run.id, run.status, is_unchanged=True)
         outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
+        self._run_id = run.id
         with Lease(self.database, run, self.stop) as lease:
             try:
                 self._work(step, self._reread(run), lease, outcome)
@@ -84,7 +88,7 @@ class Runner:
                 self._fail(run, lease, error)
                 raise
             finally:
-                outcome.seconds = lease.work_seconds = time.monotonic() - started
+                outcome.seconds = lease.work_seconds = time.monotonic() - self._started
         return outcome
 
     # -- the phases
@@ -159,31 +163,24 @@ class Runner:
         return self._retrying(run.id, plan)
 
     def _finish(self, step: Step, context: Context, lease: Lease, outcome: Outcome) -> None:
+        """Make what waited for the rows, and catch up with what users changed since they were read."""
         tell(self.observers, PhaseStarted(context.run_id, "finishing"))
-
-        def transact(action: Callable[[Transaction], None]) -> None:
-            self._check_stop()
-            self._retrying(context.run_id, lambda: self._in_transaction(action))
-
-        step.finish(context, transact)
+        step.finish(context, self._transact)
         is_forced = bool(context.plan.get("recheck"))
         outcome.caught_up = self._retrying(
             context.run_id, lambda: repair.catch_up(self.database, step, context, lease.token, is_forced=is_forced)
         )
-        step.seal(context, transact)
 
     def _prove(self, step: Step, run: Run, context: Context, lease: Lease, outcome: Outcome) -> None:
         """Settle derived columns, compare, and close the run: the last transaction that may still say no."""
-        self._check_stop()
-
-        def settle(transaction: Transaction) -> None:
-            run_store.require_lease(transaction, run.id, lease.token)
-            step.settle(transaction, context)
-
-        self._retrying(run.id, lambda: self._in_transaction(settle))
-        if self.request.validation != "none":
-            tell(self.observers, PhaseStarted(run.id, "validating"))
-            outcome.validation = self._retrying(run.id, lambda: self._compare(step, context))
+        with ThreadPoolExecutor(1) as aside:
+            # Proving foreign keys only reads, so it goes on beside the rest - unless it finds links to remove.
+            sealing = aside.submit(step.seal, context, self._transact)
+            self._look(step, context, lease, outcome)
+            has_removed = sealing.result()
+        if has_removed:
+            repair.restate_all(self.database, step, context, lease.token)
+            self._look(step, context, lease, outcome)
         self._check_stop()
         ok = outcome.validation is None or outcome.validation.is_equal
         outcome.status = RunState.COMPLETE if ok else RunState.FAILED
@@ -196,8 +193,22 @@ class Runner:
                 transaction, run, outcome.status, token=lease.token, error=None if ok else "validation found a mismatch"
             )
 
-        self._retrying(run.id, lambda: self._in_transaction(close))
+        self._transact(close)
         tell(self.observers, RunClosed(run.id, outcome.status, time.monotonic() - self._started))
+
+    def _look(self, step: Step, context: Context, lease: Lease, outcome: Outcome) -> None:
+        def settle(transaction: Transaction) -> None:
+            run_store.require_lease(transaction, context.run_id, lease.token)
+            step.settle(transaction, context)
+
+        self._transact(settle)
+        if self.request.validation != "none":
+            tell(self.observers, PhaseStarted(context.run_id, "validating"))
+            outcome.validation = self._retrying(context.run_id, lambda: self._compare(step, context))
+
+    def _transact(self, action: Callable[[Transaction], None]) -> None:
+        self._check_stop()
+        self._retrying(self._run_id, lambda: self._in_transaction(action))
 
     def _compare(self, step: Step, context: Context) -> Validation:
         with self.database.transaction() as transaction:

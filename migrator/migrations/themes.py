@@ -78,9 +78,9 @@ class ThemesStep(ThemesImage):
         """Make primary key, index and foreign keys."""
         self.links.guard(context, transact)
 
-    def seal(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> None:
-        """Validate the foreign keys."""
-        self.links.validate_keys(context, transact)
+    def seal(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> bool:
+        """Validate the foreign keys; links of songs and tags that are gone are removed."""
+        return self.links.validate_keys(context, transact)
 
     def settle(self, transaction: Transaction, context: Context) -> None:
         """Bring every tag's usage count to the number of its links."""
