@@ -8,6 +8,7 @@ from psycopg import sql as psql
 from migrator.digest import Digest
 from migrator.migration import Context, Counts, Mismatch
 from migrator.source import KeyRange, TableSource
+from migrator.vocabulary import PAGE_TEXTS
 from sql.database import Transaction, compose
 from tags.normalise import normalise, problem
 
@@ -44,6 +45,11 @@ class ThemesImage:
             "count": compose(f"themes.{count}", {"elements": elements}),
             "value_hash": compose(f"themes.hash_of_{'json' if is_json else 'array'}"),
         }
+
+    def discover(self, transaction: Transaction) -> Iterator[list[tuple[str, int]]]:
+        """Yield the distinct texts of the source with their numbers of uses, some at a time."""
+        for rows in transaction.stream("themes.discover_texts", self.fragments, size=PAGE_TEXTS, split=self.split):
+            yield [(row["raw"], row["uses"]) for row in rows]
 
     def source_digest(self, transaction: Transaction, within: KeyRange) -> Digest:
         """Digest of the themes of a range as they are now."""

@@ -25,7 +25,11 @@ for _name in [name for name in os.environ if name.startswith("SEGUE_") and not n
 os.environ.pop("DATABASE_URL", None)
 
 settings.register_profile(
-    "suite", deadline=None, print_blob=True, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+    "suite",
+    deadline=None,
+    print_blob=True,
+    derandomize=True,
+    suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("suite")
 
@@ -80,9 +84,11 @@ def _fresh(server: Server, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
         connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy" if connection.info.server_version >= 150000 else "CREATE DATABASE {} TEMPLATE {}").format(
-                sql.Identifier(name), sql.Identifier(template)
-            )
+            sql.SQL(
+                "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy"
+                if connection.info.server_version >= 150000
+                else "CREATE DATABASE {} TEMPLATE {}"
+            ).format(sql.Identifier(name), sql.Identifier(template))
         )
         yield server.url(name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
@@ -163,10 +169,17 @@ def songs(connection: psycopg.Connection[Any]) -> Callable[..., None]:
     """Make a legacy table `songs(id, title, themes)` and fill it with (id, themes) pairs."""
 
     def make(
-        rows: list[tuple[object, object]], *, key_type: str = "uuid", themes_type: str = "text[]", table: str = "songs", collation: str = ""
+        rows: list[tuple[object, object]],
+        *,
+        key_type: str = "uuid",
+        themes_type: str = "text[]",
+        table: str = "songs",
+        collation: str = "",
     ) -> None:
         collate = f' COLLATE "{collation}"' if collation else ""
-        connection.execute(f"CREATE TABLE IF NOT EXISTS {table} (id {key_type}{collate} PRIMARY KEY, title text, themes {themes_type})")
+        connection.execute(
+            f"CREATE TABLE IF NOT EXISTS {table} (id {key_type}{collate} PRIMARY KEY, title text, themes {themes_type})"
+        )
         with connection.cursor() as cursor:
             cursor.executemany(f"INSERT INTO {table} (id, title, themes) VALUES (%s, 'a title', %s)", rows)
 
@@ -196,11 +209,14 @@ def dump(connection: psycopg.Connection[Any], *, schemas: tuple[str, ...] = ("pu
                 "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = %s::regclass ORDER BY 1", [regclass]
             ).fetchall(),
             "rows": connection.execute(
-                sql.SQL("SELECT row_text FROM (SELECT t::text AS row_text FROM {} AS t) AS r ORDER BY row_text COLLATE \"C\"").format(name)
+                sql.SQL(
+                    'SELECT row_text FROM (SELECT t::text AS row_text FROM {} AS t) AS r ORDER BY row_text COLLATE "C"'
+                ).format(name)
             ).fetchall(),
         }
     found["sequences"] = connection.execute(
-        "SELECT schemaname, sequencename, last_value FROM pg_sequences WHERE schemaname = ANY(%s) ORDER BY 1, 2", [list(schemas)]
+        "SELECT schemaname, sequencename, last_value FROM pg_sequences WHERE schemaname = ANY(%s) ORDER BY 1, 2",
+        [list(schemas)],
     ).fetchall()
     return found
 

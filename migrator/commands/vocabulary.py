@@ -11,6 +11,7 @@ from migrator.commands.session import Session, command, json_option, print_json,
 from migrator.preflight import preflight
 from migrator.request import Request, with_defaults
 from migrator.vocabulary_files import export_csv, import_csv
+from migrator.vocabulary_preview import planned_vocabulary, suggestions
 from sql.database import Database
 
 
@@ -45,7 +46,7 @@ def show(session: Session, /, *, limit: int, as_json: bool, **options: Any) -> N
     """Show what a run would map each distinct text to; changes nothing."""
     with session.database() as database:
         step = _planned(session, database, options)
-        with step.planned_vocabulary(database) as words:
+        with planned_vocabulary(database, step) as words:
             rows = [row for _, row in zip(range(limit), words, strict=False)]
     if as_json:
         print_json({"vocabulary": rows})
@@ -65,7 +66,7 @@ def export(session: Session, /, *, file: Path, **options: Any) -> None:
     """Write it to FILE as CSV: raw,canonical,category,how,count. Edit canonical, then import."""
     with session.database() as database:
         step = _planned(session, database, options)
-        with step.planned_vocabulary(database) as words:
+        with planned_vocabulary(database, step) as words:
             count = export_csv(file, words)
     say(f"{file}: {count:,} texts; edit the column canonical, then: segue vocabulary import {file}")
 
@@ -99,7 +100,7 @@ def suggest(session: Session, /, *, limit: int, as_json: bool, **options: Any) -
     """Suggest which new texts may be misspellings of known tags; only an import makes them so."""
     with session.database() as database:
         step = _planned(session, database, options)
-        found = step.suggestions(database, limit)
+        found = suggestions(database, step, limit)
     if as_json:
         print_json({"suggestions": [vars(item) for item in found]})
         return

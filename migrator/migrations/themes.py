@@ -5,8 +5,7 @@ Risk: none to the source, which is only read; `song_tags` is loaded without its 
 Undo: `segue rollback`, which removes what the run made and keeps what people did since.
 """
 
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from psycopg import sql as psql
@@ -17,8 +16,8 @@ from migrator.links import LinkTable
 from migrator.migration import Context, Converted, Counts, Migration, Mismatch, Option, Preview
 from migrator.source import KeyRange, TableSource
 from migrator.themes_image import ThemesImage
-from migrator.vocabulary import PAGE_TEXTS, Suggestion, resolve, suggest
-from sql.database import Database, Transaction, compose
+from migrator.vocabulary import resolve, suggest
+from sql.database import Transaction, compose
 from sql.errors import UniqueViolation
 from tags.normalise import normalise
 
@@ -45,9 +44,9 @@ class ThemesStep(ThemesImage):
 
     def prepare(self, transaction: Transaction, context: Context) -> dict[str, Any]:
         """Check privileges, plan the load, resolve the whole vocabulary, and take the guards away that may wait."""
-        self._require_privileges(transaction)
+        self.require_privileges(transaction)
         plan = self.links.plan(transaction, self.load)
-        resolve(transaction, context, self._discover(transaction), self.fragments)
+        resolve(transaction, context, self.discover(transaction), self.fragments)
         transaction.run("vocabulary.analyze_vocabulary")
         self.links.fit_key_type(transaction, plan)
         self.links.strip(transaction, plan)
@@ -55,9 +54,9 @@ class ThemesStep(ThemesImage):
 
     def rehearse(self, transaction: Transaction, context: Context) -> Preview:
         """Plan the load and resolve the whole vocabulary, without taking any guard away."""
-        self._require_privileges(transaction)
+        self.require_privileges(transaction)
         plan = self.links.plan(transaction, self.load)
-        resolve(transaction, context, self._discover(transaction), self.fragments)
+        resolve(transaction, context, self.discover(transaction), self.fragments)
         suggested = suggest(transaction, context.run_id, self.fragments)
         created = {
             name: transaction.one("rollback.count_rows", {"target": self.fragments[name]}, run_id=context.run_id)[
@@ -202,38 +201,13 @@ class ThemesStep(ThemesImage):
         """Give conflicting tags to the people who use them, with the usage count that is left."""
         transaction.run("rollback.release_tags", self.fragments, run_id=context.run_id, kept=keys)
 
-    # -- the vocabulary before a run
-
-    @contextmanager
-    def planned_vocabulary(self, database: Database) -> Iterator[Iterator[dict[str, Any]]]:
-        """Yield what a run would map each distinct text to, most used first; everything is rolled back after."""
-        with self._resolved(database) as (transaction, run_id):
-            pages = transaction.stream("vocabulary.read_vocabulary", self.fragments, size=PAGE_TEXTS, run_id=run_id)
-            yield (row for page in pages for row in page if row["raw"])
-
-    def suggestions(self, database: Database, most: int) -> list[Suggestion]:
-        """Return which new texts may be misspellings of known tags."""
-        with self._resolved(database) as (transaction, run_id):
-            return suggest(transaction, run_id, self.fragments, most)
-
-    @contextmanager
-    def _resolved(self, database: Database) -> Iterator[tuple[Transaction, int]]:
-        context = Context.rehearsing()
-        with database.transaction(rolled_back=True) as transaction:
-            self._require_privileges(transaction)
-            resolve(transaction, context, self._discover(transaction), self.fragments)
-            yield transaction, context.run_id
-
     # -- shared
-
-    def _discover(self, transaction: Transaction) -> Iterator[list[tuple[str, int]]]:
-        for rows in transaction.stream("themes.discover_texts", self.fragments, size=PAGE_TEXTS, split=self.split):
-            yield [(row["raw"], row["uses"]) for row in rows]
 
     def _run(self, transaction: Transaction, query: str, page: psql.Composed, values: dict[str, Any]) -> None:
         transaction.run(f"themes.{query}", {**self.fragments, "page": page}, **values)
 
-    def _require_privileges(self, transaction: Transaction) -> None:
+    def require_privileges(self, transaction: Transaction) -> None:
+        """Refuse, naming the GRANTs, when the role may not write the targets."""
         names = [self.fragments[name].as_string(None) for name in self.targets]
         if missing := transaction.all("constraints.list_missing_privileges", names=names):
             raise Refused(

@@ -26,7 +26,7 @@ def test_kill_at_every_boundary(load, songs, connection, database_url, copy_of, 
         connection.execute("INSERT INTO song_tags (song_id, tag_id) VALUES (%s, %s)", [song_id(8), hope])
         connection.execute("UPDATE tags SET usage_count = 1")
     before, untouched = dump(connection), legacy(connection)
-    assert zygotes[0].run(database_url, "migrate", "--load", load, "--workers", "1")[0] == 4
+    assert 4 == zygotes[0].run(database_url, "migrate", "--load", load, "--workers", "1")[0]
     assert before != dump(connection)
     connection.close()
     with copy_of(database_url) as url:
@@ -53,10 +53,10 @@ def test_kill_at_every_boundary(load, songs, connection, database_url, copy_of, 
             with psycopg.connect(url) as looking:
                 assert before == dump(looking)
                 assert untouched == legacy(looking)
-                assert looking.execute("SELECT status FROM segue.runs").fetchall() == ROLLED_BACK
+                assert ROLLED_BACK == looking.execute("SELECT status FROM segue.runs").fetchall()
                 for table in ("quarantine", "vocabulary"):
-                    assert looking.execute(f"SELECT * FROM segue.{table}").fetchall() == []
+                    assert [] == looking.execute(f"SELECT * FROM segue.{table}").fetchall()
         return code == -9
 
     assert sweep(attempt) > 80
-    assert len(tries) > 8
+    assert len(tries) >= 8

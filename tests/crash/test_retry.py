@@ -68,7 +68,7 @@ def test_a_deadlock_is_retried(clean, database_url, segue_process, zygotes) -> N
             connection, "IF nextval('public.deadlocks') <= 2 THEN RAISE 'deadlock' USING ERRCODE = '40P01'; END IF;"
         )
     code, _, stderr = zygotes[0].run(database_url, *MIGRATE)
-    assert (code, retries(stderr)) == (4, ["40P01", "40P01"])
+    assert (4, ["40P01", "40P01"]) == (code, retries(stderr))
     with psycopg.connect(database_url, autocommit=True) as connection:
         connection.execute("DROP FUNCTION refuse CASCADE")
         connection.execute("DROP SEQUENCE deadlocks")
@@ -81,12 +81,12 @@ def test_other_errors_are_not_retried(clean, database_url, zygotes) -> None:
         _raise_on_links(connection, f"IF NEW.song_id = '{song_id(15)}' THEN RAISE 'no tags for this song'; END IF;")
     code, out, stderr = zygotes[0].run(database_url, *MIGRATE)
 
-    assert (code, retries(stderr)) == (1, [])
+    assert (1, []) == (code, retries(stderr))
     assert "segue: no tags for this song" in stderr.splitlines()
     assert 1 == json.loads(out)["exit_code"]
     with psycopg.connect(database_url, autocommit=True) as connection:
         state = connection.execute("SELECT status, error, holder FROM segue.runs").fetchall()
-        assert state == [("failed", "no tags for this song", None)]
+        assert [("failed", "no tags for this song", None)] == state
         require_checkpoints_agree(connection, clean[1])
         connection.execute("DROP FUNCTION refuse CASCADE")
     assert 4 == zygotes[0].run(database_url, *MIGRATE)[0]

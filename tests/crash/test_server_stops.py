@@ -105,5 +105,5 @@ def test_immediate_stop(moment, crashing) -> None:
     assert expected == links(url)
     with psycopg.connect(url) as connection:
         counted = "SELECT sum(row_count), bool_and(is_done) FROM segue.partitions"
-        assert connection.execute(counted).fetchone() == (ROWS, True)
-        assert connection.execute("SELECT status FROM segue.runs").fetchall() == [("complete",)]
+        assert (ROWS, True) == connection.execute(counted).fetchone()
+        assert [("complete",)] == connection.execute("SELECT status FROM segue.runs").fetchall()

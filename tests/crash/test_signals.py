@@ -59,9 +59,9 @@ def test_one_signal_finishes_the_chunk(number, clean, one_chunk, database_url, s
     out, stderr = process.communicate(timeout=60)
 
     assert 6 == process.returncode, stderr
-    assert (json.loads(out)["status"], json.loads(out)["rows"]["processed"]) == ("paused", 12)
+    assert ("paused", 12) == (json.loads(out)["status"], json.loads(out)["rows"]["processed"])
     assert f"signal {number.name}" in json.loads(out)["error"]
-    assert sequence(database_url) == [2]
+    assert [2] == sequence(database_url)
     assert 4 == zygotes[0].run(database_url, *MIGRATE)[0]
     with psycopg.connect(database_url) as looking:
         assert clean[0] == image(looking)
@@ -82,10 +82,10 @@ def test_two_signals_abort_the_chunk(number, clean, one_chunk, database_url, seg
     out, stderr = process.communicate(timeout=60)
 
     assert 6 == process.returncode, stderr
-    assert (json.loads(out)["status"], json.loads(out)["rows"]["processed"]) == ("paused", 6)
+    assert ("paused", 6) == (json.loads(out)["status"], json.loads(out)["rows"]["processed"])
     with psycopg.connect(database_url) as looking:
         require_checkpoints_agree(looking, clean[1])
-    assert sequence(database_url) == [1]
+    assert [1] == sequence(database_url)
     assert 4 == zygotes[0].run(database_url, *MIGRATE)[0]
     with psycopg.connect(database_url) as looking:
         assert clean[0] == image(looking)
@@ -115,9 +115,9 @@ def test_a_rollback_is_stopped_and_goes_on(
     _, stderr = process.communicate(timeout=60)
 
     assert 6 == process.returncode, stderr
-    assert look(database_url, "SELECT status FROM segue.runs") == "rolling_back"
+    assert "rolling_back" == look(database_url, "SELECT status FROM segue.runs")
     assert (signals == 1) == look(database_url, removed)
-    assert zygotes[0].run(database_url, *MIGRATE)[0] == 5  # a migration does not meddle with half a rollback
+    assert 5 == zygotes[0].run(database_url, *MIGRATE)[0]  # a migration does not meddle with half a rollback
     assert 0 == zygotes[0].run(database_url, "rollback")[0]
     with psycopg.connect(database_url) as looking:
         assert before == dump(looking)

@@ -19,7 +19,7 @@ def clean(songs, connection, database_url, copy_of, zygotes):
     songs(SONGS)
     connection.close()
     with copy_of(database_url) as url:
-        assert zygotes[0].run(url, *MIGRATE)[0] == 4
+        assert 4 == zygotes[0].run(url, *MIGRATE)[0]
         with psycopg.connect(url) as looking:
             return image(looking)
 
@@ -34,40 +34,40 @@ def require_clean(url: str, clean: object) -> None:
 def test_a_live_run_is_asked_to_stop(request_, status, resumed, clean, database_url, segue_process, zygotes) -> None:
     """`pause` and `cancel` of a live run end it after its chunk with exit 6; only a paused one can be resumed."""
     run = zygotes[0].run
-    assert run(database_url, *MIGRATE, "--max-chunks", "1")[0] == 6
+    assert 6 == run(database_url, *MIGRATE, "--max-chunks", "1")[0]
     with psycopg.connect(database_url) as lock:
         lock.execute("LOCK TABLE song_tags IN ACCESS EXCLUSIVE MODE")
         process = segue_process(*PATIENT, *MIGRATE)
         wait_until(lambda: look(database_url, WAITS), "the chunk waits for the lock")
-        assert run(database_url, request_, "1")[0] == 0
+        assert 0 == run(database_url, request_, "1")[0]
         asked = "SELECT lease_until FROM segue.runs"
         before = look(database_url, asked)
         wait_until(lambda: look(database_url, asked) > before, "a heartbeat has read the request")
     out, stderr = process.communicate(timeout=60)
 
-    assert process.returncode == 6, stderr
+    assert 6 == process.returncode, stderr
     assert status == json.loads(out)["status"] == look(database_url, STATUS)
-    assert sequence(database_url) == [2]
+    assert [2] == sequence(database_url)
     assert resumed == run(database_url, "resume", "1")[0]
     if status == "paused":
         # Resuming is not bound to the batch size: the rest is one chunk of the checkpoint's own size.
-        assert look(database_url, STATUS) == "complete"
+        assert "complete" == look(database_url, STATUS)
     else:
-        assert run(database_url, *MIGRATE)[0] == 5  # it can only be rolled back
-        assert run(database_url, "rollback", "1")[0] == 0
-        assert run(database_url, *MIGRATE)[0] == 4
+        assert 5 == run(database_url, *MIGRATE)[0]  # it can only be rolled back
+        assert 0 == run(database_url, "rollback", "1")[0]
+        assert 4 == run(database_url, *MIGRATE)[0]
 
 
 def test_a_run_at_rest_is_paused_and_cancelled(clean, database_url, zygotes) -> None:
     """A stopped run can be cancelled; a complete one can be neither paused nor cancelled nor resumed."""
     run = zygotes[0].run
-    assert run(database_url, *MIGRATE, "--max-chunks", "2")[0] == 6
-    assert run(database_url, "pause", "1")[0] == 5  # already
-    assert run(database_url, *MIGRATE)[0] == 4
+    assert 6 == run(database_url, *MIGRATE, "--max-chunks", "2")[0]
+    assert 5 == run(database_url, "pause", "1")[0]  # already
+    assert 4 == run(database_url, *MIGRATE)[0]
     require_clean(database_url, clean)
     for command in ("pause", "cancel", "resume"):
         code, _, stderr = run(database_url, command, "1")
-        assert (code, "run 1 is complete" in stderr) == (5, True), stderr
+        assert (5, True) == (code, "run 1 is complete" in stderr), stderr
     require_clean(database_url, clean)
 
 
@@ -86,37 +86,37 @@ def test_a_run_at_rest_is_paused_and_cancelled(clean, database_url, zygotes) -> 
 def test_limits_stop_after_a_chunk(limit, value, chunks, clean, database_url, zygotes) -> None:
     """A limit ends the run with exit 6 after a whole chunk, says which limit it was, and the run goes on later."""
     code, out, _ = zygotes[0].run(database_url, *MIGRATE, limit, value)
-    assert code == 6
+    assert 6 == code
     assert ("paused", min(6 * chunks, 30)) == (json.loads(out)["status"], json.loads(out)["rows"]["processed"])
     assert limit[2:] in json.loads(out)["error"]
     assert [chunks] == sequence(database_url)
 
-    assert zygotes[0].run(database_url, *MIGRATE)[0] == 4
+    assert 4 == zygotes[0].run(database_url, *MIGRATE)[0]
     require_clean(database_url, clean)
 
 
 def test_chunk_by_chunk(clean, database_url, zygotes) -> None:
     """A run stopped after every chunk ends as one clean run."""
     codes = [zygotes[0].run(database_url, *MIGRATE, "--max-chunks", "1")[0] for _ in range(6)]
-    assert codes == [6, 6, 6, 6, 6, 4]
+    assert [6, 6, 6, 6, 6, 4] == codes
     require_clean(database_url, clean)
 
 
 def test_other_settings_are_refused(clean, database_url, zygotes) -> None:
     """An unfinished run is not resumed with other settings, nor by --fresh; the refusal names the difference."""
     run = zygotes[0].run
-    assert run(database_url, *MIGRATE, "--max-chunks", "1")[0] == 6
+    assert 6 == run(database_url, *MIGRATE, "--max-chunks", "1")[0]
     before = checkpoints_of(database_url)
 
     code, _, stderr = run(database_url, *MIGRATE, "--split", ";")
-    assert code == 5
+    assert 5 == code
     assert "run 1 is unfinished and was started with other settings (split: the run has None, you gave ';')" in stderr
     code, _, stderr = run(database_url, *MIGRATE, "--fresh")
-    assert code == 5
+    assert 5 == code
     assert "run 1 is unfinished (paused); resume it without --fresh" in stderr
     assert before == checkpoints_of(database_url)
 
-    assert run(database_url, *MIGRATE)[0] == 4
+    assert 4 == run(database_url, *MIGRATE)[0]
     require_clean(database_url, clean)
 
 

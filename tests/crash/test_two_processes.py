@@ -183,7 +183,7 @@ def test_a_dead_holder_is_replaced_at_once(clean, database_url, stopping, zygote
     started = time.monotonic()
     with psycopg.connect(database_url, autocommit=True) as connection:
         left = "SELECT lease_until - now() > interval '20 seconds' FROM segue.runs"
-        assert connection.execute(left).fetchone() == (True,)
+        assert (True,) == connection.execute(left).fetchone()
     assert 4 == zygotes[0].run(database_url, *MIGRATE)[0]
     assert time.monotonic() - started < 10
     assert clean == _image(database_url)

@@ -25,7 +25,7 @@ MIGRATOR_LAYERS = (
     {"run_store", "vocabulary", "preflight", "links"},
     {"lease", "worker", "songs", "vocabulary_files", "pure_step", "themes_image"},
     {"migrations", "validation", "choice"},
-    {"repair"},
+    {"repair", "vocabulary_preview"},
     {"runner", "rollback", "registry", "progress"},
     {"dry_run"},
     {"report"},
@@ -94,18 +94,22 @@ def test_sql_strings_live_in_sql() -> None:
             tree = ast.parse(path.read_text("utf-8"))
             docs = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
             for node in ast.walk(tree):
-                if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs:
-                    if node.value.lower().lstrip().startswith(verbs):
-                        found.append((str(path.relative_to(ROOT)), node.lineno, node.value[:40]))
+                is_text = isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in docs
+                if is_text and node.value.lower().lstrip().startswith(verbs):
+                    found.append((str(path.relative_to(ROOT)), node.lineno, node.value[:40]))
 
     assert [] == found
 
 
 def test_only_retry_retries_and_only_errors_wraps() -> None:
-    """tenacity is imported in one file, and psycopg's exceptions are translated in one."""
+    """The library tenacity is imported in one file, and psycopg's exceptions are translated in one."""
     retrying = [p for package in PACKAGES for p in (ROOT / package).rglob("*.py") if "from tenacity" in p.read_text()]
     wrapping = [
-        p for package in PACKAGES if package != "sql" for p in (ROOT / package).rglob("*.py") if "psycopg.Error" in p.read_text()
+        p
+        for package in PACKAGES
+        if package != "sql"
+        for p in (ROOT / package).rglob("*.py")
+        if "psycopg.Error" in p.read_text()
     ]
 
     assert [ROOT / "migrator" / "retry.py"] == retrying

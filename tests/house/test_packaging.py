@@ -11,7 +11,10 @@ ROOT = Path(__file__).parents[2]
 def test_wheel_holds_all_packages_and_their_data(tmp_path: Path) -> None:
     """Every .py, .sql and .csv file of the six packages is in the wheel, and nothing of tests or scripts is."""
     subprocess.run(
-        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)], cwd=ROOT, check=True, capture_output=True
+        [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
     )
     (wheel,) = tmp_path.glob("*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())

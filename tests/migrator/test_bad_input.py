@@ -42,11 +42,15 @@ COMMANDS = [
 ]
 
 
-@pytest.mark.parametrize(("arguments", "code", "words"), COMMANDS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else None)
+@pytest.mark.parametrize(
+    ("arguments", "code", "words"), COMMANDS, ids=lambda value: " ".join(value) if isinstance(value, tuple) else None
+)
 def test_wrong_command_is_explained(arguments, code, words, segue, songs, connection, snapshot) -> None:
     """The message names the object, the reason and the next step; the exit code is the documented one."""
     songs([(A, ["Hope"]), (B, None)])
-    connection.execute("ALTER TABLE songs ADD code int UNIQUE, ADD added timestamptz DEFAULT clock_timestamp() NOT NULL UNIQUE")
+    connection.execute(
+        "ALTER TABLE songs ADD code int UNIQUE, ADD added timestamptz DEFAULT clock_timestamp() NOT NULL UNIQUE"
+    )
     before = snapshot("public", "segue")
 
     result = segue(*arguments)
@@ -176,7 +180,6 @@ def test_validate_and_certificate_need_a_run_at_rest(segue, songs, connection) -
 
 def test_read_only_standby_is_refused(segue, monkeypatch) -> None:
     """A server in recovery cannot be migrated."""
-    monkeypatch.setattr("sql.failpoints.reach", lambda name: None)
     from sql.database import Transaction
 
     original = Transaction.one

@@ -35,7 +35,9 @@ def test_life_of_a_migration(name: str, segue, segue_process, snapshot) -> None:
     assert 0 == rehearsed.code
     assert before == snapshot("public", "segue")
 
-    killed = segue_process("migrate", name, "-b", "100", env={**ENVIRONMENT, "SEGUE_FAILPOINT": "after:runs.save_checkpoint#3"})
+    killed = segue_process(
+        "migrate", name, "-b", "100", env={**ENVIRONMENT, "SEGUE_FAILPOINT": "after:runs.save_checkpoint#3"}
+    )
     killed.communicate(timeout=60)
     assert -signal.SIGKILL == killed.returncode
     half_done = json.loads(run("status", "--json").stdout)["runs"][0]["rows"]["processed"]

@@ -13,14 +13,23 @@ from migrator.source import KeyRange
 from sql import queries
 from sql.database import Database, compose
 
-AREAS = sorted(path.name.removesuffix(".sql") for path in (files("sql") / "queries").iterdir() if path.name.endswith(".sql"))
+AREAS = sorted(
+    path.name.removesuffix(".sql") for path in (files("sql") / "queries").iterdir() if path.name.endswith(".sql")
+)
 NAMES = [f"{area}.{name}" for area in AREAS for name in queries(area)]
 
 #: Parts of other queries; they are prepared inside those.
-PARTS = re.compile(r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto)$|constraints\.foreign_key_to_songs$")
+PARTS = re.compile(
+    r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto)$|constraints\.foreign_key_to_songs$"
+)
 #: Statements that PREPARE does not take.
 UTILITIES = ("lock", "create", "alter", "drop", "copy", "truncate", "analyze", "set ", "{definition}")
-COLUMNS = {"array": ("text[]", None), "split": ("varchar(40)[]", ","), "json": ("jsonb", None), "json split": ("jsonb", ",")}
+COLUMNS = {
+    "array": ("text[]", None),
+    "split": ("varchar(40)[]", ","),
+    "json": ("jsonb", None),
+    "json split": ("jsonb", ","),
+}
 
 
 def open_step(database: Database, connection: psycopg.Connection, kind: str):
@@ -87,10 +96,14 @@ def test_every_query_can_be_prepared(kind: str, database_url: str, connection: p
 def test_every_query_is_called() -> None:
     """A named query that no module names is dead."""
     sources = "\n".join(
-        path.read_text() for package in ("migrator", "sql", "monitoring") for path in files(package).joinpath(".").rglob("*.py")
+        path.read_text()
+        for package in ("migrator", "sql", "monitoring")
+        for path in files(package).joinpath(".").rglob("*.py")
     )
 
-    unused = [name for name in NAMES if name not in sources and not re.search(rf"""["'.]{name.split(".")[1]}\b""", sources)]
+    unused = [
+        name for name in NAMES if name not in sources and not re.search(rf"""["'.]{name.split(".")[1]}\b""", sources)
+    ]
 
     assert [] == [name for name in unused if not PARTS.match(name)]
 

@@ -125,7 +125,7 @@ def test_users_tables_are_not_touched(bare) -> None:
     """An upgrade leaves the application's own tables as they are."""
     database, connection = bare
     connection.execute("CREATE TABLE songs (id uuid PRIMARY KEY, themes text[]); CREATE TABLE users (id int)")
-    before = {line for line in describe(connection).splitlines()}
+    before = set(describe(connection).splitlines())
 
     upgrade(database)
 
@@ -153,7 +153,8 @@ def test_database_allows_exactly_the_transitions_of_the_table(connection: psycop
             try:
                 with connection.transaction(force_rollback=True):
                     connection.execute(
-                        "INSERT INTO segue.events (actor, kind, from_status, to_status) VALUES ('a', 'b', %s, %s)", [before, after]
+                        "INSERT INTO segue.events (actor, kind, from_status, to_status) VALUES ('a', 'b', %s, %s)",
+                        [before, after],
                     )
                 allowed.add((before, after))
             except psycopg.errors.CheckViolation:
@@ -165,4 +166,6 @@ def test_database_allows_exactly_the_transitions_of_the_table(connection: psycop
 def test_run_states_are_checked(connection: psycopg.Connection) -> None:
     """A run's status is one of the table's states."""
     with pytest.raises(psycopg.errors.CheckViolation):
-        connection.execute("INSERT INTO segue.runs (migration, status, settings, fingerprint) VALUES ('x', 'odd', '{}', '')")
+        connection.execute(
+            "INSERT INTO segue.runs (migration, status, settings, fingerprint) VALUES ('x', 'odd', '{}', '')"
+        )
