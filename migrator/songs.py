@@ -3,7 +3,7 @@
 import csv
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from psycopg import sql as psql
 
 from migrator.errors import MigratorError, UsageError
 from migrator.source import split_name
+from migrator.text_lines import NotUtf8, decoded
 from sql.database import Database
 from sql.errors import UniqueViolation
 
@@ -80,7 +81,7 @@ def _read_jsonl(file: Path) -> Iterator[Song]:
 
 def _read_csv(file: Path) -> Iterator[Song]:
     with file.open("rb") as lines:
-        reader = csv.DictReader(_decoded(file, lines), strict=True)
+        reader = csv.DictReader(decoded(lines), strict=True)
         try:
             if missing := {"id", "title", "themes"} - set(reader.fieldnames or ()):
                 raise MalformedSong(file, 1, f"column {min(missing)!r} is missing from the header")
@@ -96,15 +97,8 @@ def _read_csv(file: Path) -> Iterator[Song]:
         except csv.Error as error:
             # Its own line number is that of the last good row.
             raise MalformedSong(file, reader.reader.line_num, f"not CSV: {error}") from error
-
-
-def _decoded(file: Path, lines: Iterable[bytes]) -> Iterator[str]:
-    """Decode line by line: a file opened as text is decoded in blocks, and does not know in which line it failed."""
-    for number, line in enumerate(lines, 1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise MalformedSong(file, number, f"not UTF-8 at byte {error.start + 1}") from error
+        except NotUtf8 as error:
+            raise MalformedSong(file, error.line, error.problem) from error
 
 
 def _song(file: Path, line: int, key: object, title: object, themes: object) -> Song:

@@ -11,6 +11,7 @@ from psycopg import sql as psql
 from migrator.errors import MigratorError, Refused, UsageError
 from migrator.run_store import actor, latest
 from migrator.states import UNFINISHED
+from migrator.text_lines import NotUtf8, decoded
 from sql.database import Database, Transaction
 from tags import starter
 from tags.normalise import clean, normalise, problem
@@ -133,7 +134,7 @@ def _read(file: Path) -> tuple[list[Decision], list[str]]:
     found: dict[str, Decision] = {}
     try:
         with file.open("rb") as lines:
-            reader = csv.DictReader(_decoded(file, lines), strict=True)
+            reader = csv.DictReader(decoded(lines), strict=True)
             if missing := [name for name in COLUMNS[:2] if name not in (reader.fieldnames or ())]:
                 raise MalformedVocabulary(file, [f"line 1: column {missing[0]!r} is missing"])
             for decision in _decisions(reader, problems):
@@ -145,16 +146,9 @@ def _read(file: Path) -> tuple[list[Decision], list[str]]:
                     )
     except csv.Error as error:
         raise MalformedVocabulary(file, [f"line {reader.reader.line_num}: {error}"]) from error
+    except NotUtf8 as error:
+        raise MalformedVocabulary(file, [str(error)]) from error
     return list(found.values()), problems
-
-
-def _decoded(file: Path, lines: Iterable[bytes]) -> Iterator[str]:
-    """Decode line by line: a file opened as text is decoded in blocks, and does not know in which line it failed."""
-    for number, line in enumerate(lines, 1):
-        try:
-            yield line.decode("utf-8-sig" if number == 1 else "utf-8")
-        except UnicodeDecodeError as error:
-            raise MalformedVocabulary(file, [f"line {number}: not UTF-8 at byte {error.start + 1}"]) from error
 
 
 def _decisions(reader: "csv.DictReader[str]", problems: list[str]) -> Iterator[Decision]:

@@ -20,7 +20,7 @@ ALLOWED = {
 
 #: Layers inside migrator, lowest first; a file imports only from layers at or below its own.
 MIGRATOR_LAYERS = (
-    {"errors", "states", "events", "digest", "stop", "chunk_size"},
+    {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines"},
     {"source", "retry", "migration", "request"},
     {"run_store", "vocabulary", "preflight", "links"},
     {"lease", "worker", "songs", "vocabulary_files", "pure_step", "themes_image"},

@@ -205,3 +205,23 @@ def test_driver_errors_carry_no_row_values(database_url, connection: psycopg.Con
 
     assert "hush-hush" in str(caught.value)
     assert "hush-hush" not in str(wrap(caught.value))
+
+
+def test_broken_migration_file_is_named(segue, tmp_path: Path) -> None:
+    """A file of SEGUE_MIGRATIONS that does not load is a usage error with file and line; so is a directory that is none."""
+    (tmp_path / "odd.py").write_text("x = 1\ny = x / 0\n")
+
+    broken = segue("migrate", env={"SEGUE_MIGRATIONS": str(tmp_path)})
+    missing = segue("migrate", env={"SEGUE_MIGRATIONS": str(tmp_path / "nowhere")})
+
+    assert (2, True) == (broken.code, "odd.py, line 2: ZeroDivisionError" in broken.stderr)
+    assert (2, True) == (missing.code, "is not a directory" in missing.stderr)
+
+
+def test_other_application_schema_is_refused(segue, songs) -> None:
+    """Segue's schema belongs to one application schema; another one is refused with the name of the first."""
+    songs([(A, ["Hope"])])
+
+    result = segue("--schema", "other", "migrate")
+
+    assert (5, True) == (result.code, "give --schema public" in result.stderr)
