@@ -6,6 +6,7 @@ import click
 
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import UsageError
+from migrator.preflight import preflight
 from migrator.songs import load_songs
 from sql.revision import LATEST
 
@@ -51,6 +52,7 @@ def upgrade(session: Session) -> None:
 
     with session.database() as database:
         bring_up(database, schema=session.schema)
+        preflight(database, session.schema)
         say(f"{database}: schema at revision {LATEST}")
 
 
