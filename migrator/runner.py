@@ -51,7 +51,7 @@ class Runner:
         self.request = request
         self.stop = stop
         self.observers = observers
-        self._run_id = 0
+        self._run_id, self._token = 0, ""
         self._started = 0.0
 
     def migrate(self) -> Outcome:
@@ -72,6 +72,7 @@ class Runner:
         outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         self._run_id = run.id
         with Lease(self.database, run, self.stop) as lease:
+            self._token = lease.token
             try:
                 self._work(step, self._reread(run), lease, outcome)
             except Stopped as stopped:
@@ -176,11 +177,11 @@ class Runner:
         with ThreadPoolExecutor(1) as aside:
             # Proving foreign keys only reads, so it goes on beside the rest - unless it finds links to remove.
             sealing = aside.submit(step.seal, context, self._transact)
-            self._look(step, context, lease, outcome)
+            self._look(step, context, outcome)
             has_removed = sealing.result()
         if has_removed:
             repair.restate_all(self.database, step, context, lease.token)
-            self._look(step, context, lease, outcome)
+            self._look(step, context, outcome)
         self._check_stop()
         ok = outcome.validation is None or outcome.validation.is_equal
         outcome.status = RunState.COMPLETE if ok else RunState.FAILED
@@ -196,19 +197,21 @@ class Runner:
         self._transact(close)
         tell(self.observers, RunClosed(run.id, outcome.status, time.monotonic() - self._started))
 
-    def _look(self, step: Step, context: Context, lease: Lease, outcome: Outcome) -> None:
-        def settle(transaction: Transaction) -> None:
-            run_store.require_lease(transaction, context.run_id, lease.token)
-            step.settle(transaction, context)
-
-        self._transact(settle)
+    def _look(self, step: Step, context: Context, outcome: Outcome) -> None:
+        self._transact(lambda transaction: step.settle(transaction, context))
         if self.request.validation != "none":
             tell(self.observers, PhaseStarted(context.run_id, "validating"))
             outcome.validation = self._retrying(context.run_id, lambda: self._compare(step, context))
 
     def _transact(self, action: Callable[[Transaction], None]) -> None:
+        """Run a closing step, as long as this process owns the run."""
         self._check_stop()
-        self._retrying(self._run_id, lambda: self._in_transaction(action))
+
+        def fenced(transaction: Transaction) -> None:
+            run_store.require_lease(transaction, self._run_id, self._token)
+            action(transaction)
+
+        self._retrying(self._run_id, lambda: self._in_transaction(fenced))
 
     def _compare(self, step: Step, context: Context) -> Validation:
         with self.database.transaction() as transaction:

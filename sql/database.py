@@ -3,7 +3,7 @@
 import re
 import threading
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from copy import copy
 from typing import Any, cast
 
@@ -204,7 +204,9 @@ class Database:
         with self._guard:
             running = list(self._open)
         for connection in running:
-            connection.cancel_safe(timeout=2)
+            # One that cannot be cancelled any more must not keep the others from it.
+            with suppress(psycopg.Error):
+                connection.cancel_safe(timeout=2)
 
     def close(self) -> None:
         """Close pooled connections."""
