@@ -1,6 +1,7 @@
 """The command line: the one place that reads options and the environment and puts the parts together."""
 
 import os
+import sys
 from pathlib import Path
 
 import click
@@ -9,8 +10,9 @@ from migrator.commands.control import cancel, pause, resume
 from migrator.commands.database import db, load
 from migrator.commands.inspect import certificate, quarantine, status, validate
 from migrator.commands.migrate import migrate, rollback
-from migrator.commands.session import Session
+from migrator.commands.session import Session, print_json
 from migrator.commands.vocabulary import vocabulary
+from migrator.errors import Exit
 from sql import failpoints
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -84,20 +86,26 @@ for item in (migrate, rollback, validate, status, pause, resume, cancel, vocabul
 
 def main() -> None:
     """Run `segue`."""
-    segue(prog_name="segue")
+    _run(sys.argv[1:])
 
 
 def migrate_main() -> None:
     """Run `migrate`, which is `segue migrate`."""
-    _run("migrate")
+    _run(["migrate", *sys.argv[1:]])
 
 
 def rollback_main() -> None:
     """Run `rollback`, which is `segue rollback`."""
-    _run("rollback")
+    _run(["rollback", *sys.argv[1:]])
 
 
-def _run(name: str) -> None:
-    import sys  # noqa: PLC0415
-
-    segue(args=[name, *sys.argv[1:]], prog_name="segue")
+def _run(arguments: list[str]) -> None:
+    try:
+        sys.exit(segue(args=arguments, prog_name="segue", standalone_mode=False))
+    except click.ClickException as error:
+        if "--json" in arguments:
+            print_json({"error": error.format_message(), "exit_code": error.exit_code})
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(Exit.STOPPED)

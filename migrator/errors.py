@@ -72,7 +72,7 @@ class SettingsDiffer(Refused):
         said = ", ".join(f"{name}: the run has {old!r}, you gave {new!r}" for name, (old, new) in differences.items())
         super().__init__(
             f"run {run_id} is unfinished and was started with other settings ({said}); "
-            f"give the same settings to resume it, or 'segue rollback {run_id}' first"
+            f"go on with its own: segue resume {run_id}, or take it back first: segue rollback {run_id}"
         )
         self.differences = differences
 

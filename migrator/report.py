@@ -27,7 +27,9 @@ def migrate_report(database: Database, step: Step, outcome: Outcome) -> dict[str
     body["caught_up"] = outcome.caught_up
     if outcome.is_unchanged:
         body["created"] = dict.fromkeys(body["created"], 0)
-    if outcome.validation is not None:
+    if outcome.validation is None:
+        body["digest"].update(actual=None, equal=None)  # an earlier comparison says nothing about now
+    else:
         checked = outcome.validation
         body["digest"] = _digest(checked.expected, checked.stored, is_equal=checked.is_equal)
         body["mismatches"] = mismatches(checked.mismatches)
@@ -63,6 +65,7 @@ def run_report(transaction: Transaction, run: Run, step: Step | None) -> dict[st
         "errors": [{"key": row["key"], "error": row["reason"], "recoverable": True} for row in kept],
         "error": run.row["error"],
         "settings": dict(run.settings),
+        "validated_equal": validation["equal"] if validation else None,
         "held_by": run.row["holder"] if run_store.is_held(transaction, run.id) else None,
         "started_at": run.row["created_at"].isoformat(),
         "finished_at": run.row["finished_at"].isoformat() if run.row["finished_at"] else None,

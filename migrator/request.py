@@ -1,5 +1,6 @@
 """What `segue migrate` was asked to do."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -22,11 +23,14 @@ class Limits:
     max_errors: str | None = None
 
     def __post_init__(self) -> None:
+        if self.max_seconds is not None and not math.isfinite(self.max_seconds):
+            raise UsageError("--max-seconds is not a number of seconds")
         try:
-            valid = self.max_errors is None or float(self.max_errors.removesuffix("%")) >= 0
+            number = float((self.max_errors or "0").removesuffix("%"))
         except ValueError:
-            valid = False
-        if not valid:
+            number = -1.0
+        most = 100 if (self.max_errors or "").endswith("%") else 2**63
+        if not 0 <= number <= most:
             raise UsageError(f"--max-errors {self.max_errors!r}: give a number of rows or a share such as 5%")
 
 

@@ -85,6 +85,8 @@ class Rollback:
             for name in reversed(self.step.targets):
                 row = transaction.one("rollback.count_rows", {"target": self.names[name]}, run_id=self.run.id)
                 result.removed[name] = row["found"]
+            changed = transaction.all("rollback.count_changed", run_id=self.run.id)
+            result.restored = {row["table_name"]: row["found"] for row in changed}
             result.conflicts = self.step.conflicts(transaction, self.context)
             if self.on_conflict != "force":
                 result.removed[self.step.targets[0]] -= len(result.conflicts)
@@ -130,6 +132,12 @@ class Rollback:
     def _require_possible(self) -> None:
         if self.run.status is RunState.ROLLED_BACK:
             raise Refused(f"run {self.run.id} is already rolled back; nothing was changed")
+        with self.database.transaction() as transaction:
+            later = transaction.first("runs.find_later_run", migration=self.run.migration, run_id=self.run.id)
+        if later is not None:
+            raise Refused(
+                f"run {later['id']} builds on run {self.run.id}; roll that back first: segue rollback {later['id']}"
+            )
 
     def _begin(self, lease: Lease) -> Run:
         def begin() -> Run:

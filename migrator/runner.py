@@ -52,6 +52,7 @@ class Runner:
         self.stop = stop
         self.observers = observers
         self._run_id, self._token = 0, ""
+        self.outcome: Outcome | None = None
         self._started = 0.0
 
     def migrate(self) -> Outcome:
@@ -67,9 +68,9 @@ class Runner:
         with self.database.transaction() as transaction:
             step = self.request.migration.open(transaction, self.request.settings, self.request.schema)
         run, is_resumed = choose_run(self.database, self.request)
+        outcome = self.outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         if run.status is RunState.COMPLETE and is_still_true(self.database, step, run):
-            return Outcome(run.id, run.status, is_unchanged=True)
-        outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
+            return self._look_again(step, run, outcome)
         self._run_id = run.id
         with Lease(self.database, run, self.stop) as lease:
             self._token = lease.token
@@ -90,6 +91,14 @@ class Runner:
                 raise
             finally:
                 outcome.seconds = lease.work_seconds = time.monotonic() - self._started
+        return outcome
+
+    def _look_again(self, step: Step, run: Run, outcome: Outcome) -> Outcome:
+        """Change nothing in a complete run whose source is as it was; say whether the target still is, too."""
+        outcome.is_resumed, outcome.is_unchanged = False, True
+        if self.request.validation != "none":
+            outcome.validation = self._retrying(run.id, lambda: self._compare(step, run.context))
+        outcome.seconds = time.monotonic() - self._started
         return outcome
 
     # -- the phases

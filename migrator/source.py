@@ -168,6 +168,9 @@ def split_name(name: str, schema: str) -> tuple[str, str]:
     first = (match["quoted"] or "").replace('""', '"') or match["plain"]
     if match["rest"] is None:
         return schema, first
+    second = _NAME.fullmatch(match["rest"])
+    if second is None or second["rest"] is not None:
+        raise UsageError(f'{name!r} is not a table name; write table, schema.table or "odd.name"')
     return first, split_name(match["rest"], schema)[1]
 
 

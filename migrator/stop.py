@@ -12,11 +12,13 @@ class StopSignal:
 
     Args:
         abort: called at the second signal, to cancel the statements that run.
+        is_patient: False aborts at the first signal already, where there is nothing to finish.
     """
 
-    def __init__(self, abort: Callable[[], None] = lambda: None) -> None:
+    def __init__(self, abort: Callable[[], None] = lambda: None, *, is_patient: bool = True) -> None:
         self._event = threading.Event()
         self._abort = abort
+        self._is_patient = is_patient
         self.reason: str | None = None
         self.is_aborting = False
 
@@ -40,7 +42,7 @@ class StopSignal:
         """Answer SIGINT and SIGTERM: the first finishes the chunk, the second aborts it; both leave a resumable run."""
 
         def answer(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is Python's
-            if self.is_set:
+            if self.is_set or not self._is_patient:
                 self.is_aborting = True
                 # A handler may interrupt the very code that holds the connection's lock: cancel from elsewhere.
                 threading.Thread(target=self._abort, daemon=True).start()
@@ -50,5 +52,7 @@ class StopSignal:
         try:
             yield
         finally:
+            # Once asked to stop, the process only has its report to print: a further Ctrl-C must not cut that short.
+            asked = (self.reason or "").startswith("signal")
             for number, handler in before.items():
-                signal.signal(number, handler)
+                signal.signal(number, signal.SIG_IGN if asked else handler)

@@ -48,6 +48,13 @@ class Decision:
 
 def export_csv(file: Path, words: Iterable[Mapping[str, Any]]) -> int:
     """Write words to a file and return how many there were; texts too long to be decided about are left out."""
+    try:
+        return _write(file, words)
+    except OSError as error:
+        raise MigratorError(f"{file}: the vocabulary cannot be written: {error.strerror}") from error
+
+
+def _write(file: Path, words: Iterable[Mapping[str, Any]]) -> int:
     count = 0
     with file.open("w", encoding="utf-8", newline="") as out:
         writer = csv.writer(out, lineterminator="\n")

@@ -24,6 +24,8 @@ OLDEST_SERVER = 14
 #: locks, and so its run, for ever.
 IDLE_SECONDS = 300
 
+_SECRET_PARAMETERS = ("password", "sslpassword", "passfile")
+
 Row = dict[str, Any]
 Fragments = Mapping[str, psql.Composable]
 
@@ -145,7 +147,9 @@ class Database:
 
     def __str__(self) -> str:
         """Return the URL without its password."""
-        return make_url(self.url).set(drivername="postgresql").render_as_string(hide_password=True)
+        shown = make_url(self.url).set(drivername="postgresql").difference_update_query(_SECRET_PARAMETERS)
+        # SQLAlchemy writes a space as '+', which libpq does not read as one.
+        return shown.render_as_string(hide_password=True).replace("+", "%20")
 
     @contextmanager
     def transaction(self, *, repeatable_read: bool = False, rolled_back: bool = False) -> Iterator[Transaction]:
@@ -216,10 +220,12 @@ class Database:
 def _driver_url(url: str) -> str:
     try:
         parsed = make_url(re.sub(r"^postgres(ql)?(\+\w+)?://", "postgresql+psycopg://", url.strip()))
-    except ArgumentError as error:
+    except (ArgumentError, ValueError) as error:
         raise BadUrl("DATABASE_URL is not a database URL; it looks like postgresql://user@host:5432/name") from error
     if parsed.drivername != "postgresql+psycopg":
         raise BadUrl(f"DATABASE_URL names {parsed.drivername}; Segue works with PostgreSQL (postgresql://…)")
+    if "@" in (parsed.host or ""):
+        raise BadUrl("DATABASE_URL holds an '@' in its user or password; write it as %40")
     return parsed.render_as_string(hide_password=False)
 
 

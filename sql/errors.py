@@ -83,6 +83,8 @@ def wrap(error: psycopg.Error) -> DatabaseError:
         return ConnectionLost(f"lost the database connection: {said}")
     if state is not None and state.startswith(_CONNECTION_STATES):
         return ConnectionLost(said, sqlstate=state)
+    if state == "53100":
+        said += "; nothing is half-done: free space on the server and run the same command again"
     hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
     return DatabaseError(f"{said}{hint}", sqlstate=state)
 

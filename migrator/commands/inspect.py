@@ -12,12 +12,13 @@ from migrator import registry, report, run_store
 from migrator.certificate import certify
 from migrator.commands.migrate import open_run
 from migrator.commands.session import Session, command, json_option, print_json, say
-from migrator.errors import Exit, MigratorError, Refused, UsageError
+from migrator.errors import Exit, MigratorError, Refused, Stopped, UsageError
 from migrator.preflight import preflight
 from migrator.repair import retry_quarantine, revalidate
 from migrator.states import RunState
 from migrator.stop import StopSignal
 from sql.database import Database
+from sql.errors import DatabaseError
 
 REFRESH_SECONDS = 1.0
 
@@ -72,6 +73,8 @@ def _table(runs: list[dict[str, Any]]) -> None:
         )
         if run["error"]:
             say(f"  {run['error']}")
+        if run["status"] == RunState.COMPLETE and run["validated_equal"] is False:
+            say(f"  its last validation found a mismatch; next: segue validate {run['run_id']}")
         if run["status"] in BUSY and not run["held_by"]:
             say(f"  no live process has it; next: segue resume {run['run_id']} or segue rollback {run['run_id']}")
 
@@ -101,9 +104,14 @@ def validate(session: Session, *, target: str | None, repair: bool, workers: int
     """
     with session.database() as database:
         run, step = open_run(database, session, _run_id(database, session, target))
-        stop = StopSignal(abort=database.cancel_running)
-        with stop.on_signals():
-            result = revalidate(database, run, step, workers=workers, repair=repair, stop=stop)
+        stop = StopSignal(abort=database.cancel_running, is_patient=False)
+        try:
+            with stop.on_signals():
+                result = revalidate(database, run, step, workers=workers, repair=repair, stop=stop)
+        except DatabaseError as error:
+            if stop.is_aborting:
+                raise Stopped(stop.reason or "signal") from error
+            raise
     if as_json:
         print_json(
             {

@@ -159,6 +159,8 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
         "max_chunks",
     }
     settings = {name: value for name, value in options.items() if name not in general and value is not None}
+    if empty := sorted(name for name, value in settings.items() if not value):
+        raise UsageError(f"--{empty[0]} is empty; leave it out for its default")
     if foreign := sorted(set(settings) - names):
         raise UsageError(
             f"migration {migration.name!r} has no option --{foreign[0]}; "
@@ -185,6 +187,7 @@ def _run(database: Database, request: Request, stop: StopSignal, observers: Any)
     except Stopped as stopped:
         body = retrying(lambda: _at_rest(database, request), 0, observers, stop)
         body["error"] = str(stopped)
+        body["resumed"] = runner.outcome is not None and runner.outcome.is_resumed
         return body, Exit.STOPPED
     # The run is closed: a connection lost now must not make its exit code a lie.
     body = retrying(
@@ -194,7 +197,8 @@ def _run(database: Database, request: Request, stop: StopSignal, observers: Any)
 
 
 def _code(outcome: Outcome, body: dict[str, Any]) -> Exit:
-    if outcome.status is not RunState.COMPLETE:
+    is_wrong = outcome.validation is not None and not outcome.validation.is_equal
+    if outcome.status is not RunState.COMPLETE or is_wrong:
         return Exit.MISMATCH
     return Exit.QUARANTINED if body["rows"]["quarantined"] else Exit.DONE
 

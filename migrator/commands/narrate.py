@@ -71,7 +71,7 @@ def _next(body: Mapping[str, Any], code: Exit) -> str:
         Exit.DONE: f"segue validate {run} - or segue rollback {run}",
         Exit.QUARANTINED: "segue quarantine list",
         Exit.MISMATCH: f"segue validate {run}, then segue validate {run} --repair",
-        Exit.STOPPED: f"segue migrate {body['migration']}",
+        Exit.STOPPED: f"segue rollback {run}" if body["status"] == "cancelled" else f"segue resume {run}",
     }.get(code, "")
 
 

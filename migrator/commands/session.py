@@ -49,6 +49,8 @@ class Session:
     @contextmanager
     def database(self) -> Iterator[Database]:
         """Open the database; without a URL the embedded server is started on demand."""
+        if not self.url and not self.server.is_running():
+            click.echo(f"segue: no DATABASE_URL, so the embedded PostgreSQL in {self.home} is started", err=True)
         database = Database(self.url or self.server.up(), lock_timeout_ms=self.lock_timeout_ms)
         try:
             yield database

@@ -81,3 +81,8 @@ DELETE FROM segue.vocabulary WHERE run_id = %(run_id)s
 
 -- name: mark_journal
 UPDATE segue.journal SET undone_at = clock_timestamp() WHERE run_id = %(run_id)s AND kind = 'created' AND undone_at IS NULL
+
+-- name: count_changed
+SELECT table_name, count(*) AS found FROM segue.journal
+WHERE run_id = %(run_id)s AND kind = 'changed' AND undone_at IS NULL
+GROUP BY table_name

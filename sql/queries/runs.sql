@@ -182,3 +182,9 @@ FROM (
 
 -- name: read_quarantined_keys
 SELECT DISTINCT key FROM segue.quarantine WHERE run_id = %(run_id)s ORDER BY key
+
+-- name: find_later_run
+SELECT id FROM segue.runs
+WHERE migration = %(migration)s AND id > %(run_id)s AND status <> 'rolled_back'
+ORDER BY id DESC
+LIMIT 1

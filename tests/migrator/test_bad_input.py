@@ -22,6 +22,11 @@ COMMANDS = [
     (("migrate", "-b", "many"), 2, ["batch-size", "not a valid integer"]),
     (("migrate", "--workers", "0"), 2, ["workers"]),
     (("migrate", "--max-errors", "some"), 2, ["--max-errors", "5%"]),
+    (("migrate", "--max-errors", "200%"), 2, ["--max-errors", "5%"]),
+    (("migrate", "--max-seconds", "nan"), 2, ["--max-seconds"]),
+    (("migrate", "--table", ""), 2, ["--table is empty"]),
+    (("migrate", "--table", "a.b.c"), 2, ["not a table name"]),
+    (("vocabulary", "export", "/nowhere/at/all.csv"), 1, ["/nowhere/at/all.csv", "cannot be written"]),
     (("migrate", "--validate", "--skip-validation"), 2, ["exclude each other"]),
     (("migrate", "--split", " "), 2, ["--split"]),
     (("migrate", "--load", "warm"), 2, ["--load", "fresh"]),
@@ -225,3 +230,27 @@ def test_other_application_schema_is_refused(segue, songs) -> None:
     result = segue("--schema", "other", "migrate")
 
     assert (5, True) == (result.code, "give --schema public" in result.stderr)
+
+
+@pytest.mark.parametrize(
+    ("url", "code"),
+    [
+        ("postgresql://a@127.0.0.1:1/x?password=hush-hush", 1),
+        ("postgresql://a@127.0.0.1:1/x?sslpassword=hush-hush", 1),
+        ("postgresql://a:p@hush-hush@127.0.0.1:1/x", 2),
+        ("postgresql://a:hush-hush@127.0.0.1:notaport/x", 2),
+        ("postgresql://a:hush-hush@[::1/x", 2),
+    ],
+)
+def test_no_password_is_ever_printed(url, code, segue) -> None:
+    """Wherever a URL hides a password, and however wrong the URL is, the password stays hidden."""
+    result = segue("status", "--json", url=url)
+
+    assert (code, False) == (result.code, "hush-hush" in result.stdout + result.stderr), result.stderr
+
+
+def test_shown_url_can_be_used(database_url, segue, server) -> None:
+    """A URL that a message shows has its spaces as %20, which libpq reads, not as a plus sign."""
+    from sql.database import Database
+
+    assert "host=%2Fa%20b" in str(Database("postgresql://a@/x?host=/a%20b"))

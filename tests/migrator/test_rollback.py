@@ -134,19 +134,6 @@ def test_counts_of_own_tags_keep_users_increments(segue, app, connection) -> Non
     assert 2 == usage(connection, "our theme")
 
 
-def test_first_run_under_a_second(segue, app, connection, links) -> None:
-    """When the first run is rolled back, the tags that a second run links to stay; the second can still go."""
-    segue("migrate")
-    connection.execute("INSERT INTO songs (id, themes) VALUES (%s, '{Hope}')", [str(uuid.UUID(int=9))])
-    assert 4 == segue("migrate", "--fresh").code
-
-    assert 7 == segue("rollback", "1").code
-    assert [(A, "our theme"), (str(uuid.UUID(int=9)), "hope")] == links()
-    assert 1 == usage(connection, "hope")
-    assert 0 == segue("rollback", "2").code
-    assert [(A, "our theme")] == links()
-
-
 def test_runs_go_back_in_reverse(segue, app, connection, snapshot) -> None:
     """Two runs rolled back last one first leave the schema as it was before both."""
     before = snapshot()

@@ -100,3 +100,51 @@ def test_new_decisions_are_taken_in(segue, songs, links, tmp_path) -> None:
     assert [(key(1), "hope"), (key(2), "hope")] == mapped
     assert [(key(1), "hop"), (key(2), "hope")] == links()
     assert 0 == segue("validate").code
+
+
+def test_a_damaged_complete_run_is_not_called_done(segue, songs, connection) -> None:
+    """Run again after links were lost: nothing is changed, the digest says different, exit 3 - quick, full and in status."""
+    songs([(key(number), ["Hope", "Grace"]) for number in range(1, 30)])
+    assert 0 == segue("migrate").code
+    connection.execute("DELETE FROM song_tags WHERE song_id = %s", [key(7)])
+
+    quick = segue("migrate", "--json")
+    full = segue("migrate", "--validate", "--json")
+    trusting = segue("migrate", "--skip-validation", "--json")
+    segue("validate")
+
+    assert (3, False, True) == (quick.code, quick.json["digest"]["equal"], quick.json["unchanged"])
+    assert (3, False) == (full.code, full.json["digest"]["equal"])
+    assert {key(7)} == {item["key"] for item in full.json["mismatches"] if "missing link" in item["problem"]}
+    assert (0, None) == (trusting.code, trusting.json["digest"]["equal"])
+    assert "found a mismatch" in segue("status").stdout
+
+
+def test_stopped_runs_say_how_they_came_about_and_go_on(segue, songs) -> None:
+    """A stopped resume says that it resumed, and names the command that goes on whatever the run's options were."""
+    songs([(key(number), ["Hope"]) for number in range(1, 30)])
+    arguments = ("migrate", "--load", "live", "-b", "5", "--max-chunks", "1")
+
+    first = segue(*arguments, "--json")
+    second = segue(*arguments, "--json")
+    told = segue(*arguments)
+
+    assert [(6, False), (6, True)] == [(run.code, run.json["resumed"]) for run in (first, second)]
+    assert "Next: segue resume 1" in told.stdout
+    assert 0 == segue("resume", "1").code
+
+
+def test_an_older_run_is_not_pulled_from_under_a_newer_one(segue, songs, connection, snapshot) -> None:
+    """While a later run stands, rolling an earlier one back is refused and changes nothing."""
+    songs([(key(1), ["Hope"])])
+    before = snapshot()
+    assert 0 == segue("migrate").code
+    assert 0 == segue("migrate", "--fresh").code
+    both = snapshot()
+
+    refused = segue("rollback", "1")
+
+    assert (5, True) == (refused.code, "segue rollback 2" in refused.stderr)
+    assert both == snapshot()
+    assert [0, 0] == [segue("rollback").code, segue("rollback").code]
+    assert before == snapshot()
