@@ -4,7 +4,7 @@ from collections import deque
 from dataclasses import dataclass, field
 
 TARGET_SECONDS = 0.25
-FIRST_SIZE = 5_000
+FIRST_SIZE = 10_000
 SMALLEST, LARGEST = 100, 50_000
 GROWTH_LIMIT = 1.5
 PANIC_FACTOR = 5

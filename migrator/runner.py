@@ -110,7 +110,7 @@ class Runner:
             self._convert(step, self._plan(step, run, lease), lease)
             self._move(run, lease, RunState.VALIDATING)
         context = self._reread(run).context
-        self._finish(step, context, lease, outcome)
+        self._finish(step, context)
         self._prove(step, run, context, lease, outcome)
 
     def _refresh(self, step: Step, run: Run, lease: Lease) -> None:
@@ -172,20 +172,17 @@ class Runner:
 
         return self._retrying(run.id, plan)
 
-    def _finish(self, step: Step, context: Context, lease: Lease, outcome: Outcome) -> None:
-        """Make what waited for the rows, and catch up with what users changed since they were read."""
+    def _finish(self, step: Step, context: Context) -> None:
+        """Make what waited for the rows."""
         tell(self.observers, PhaseStarted(context.run_id, "finishing"))
         step.finish(context, self._transact)
-        is_forced = bool(context.plan.get("recheck"))
-        outcome.caught_up = self._retrying(
-            context.run_id, lambda: repair.catch_up(self.database, step, context, lease.token, is_forced=is_forced)
-        )
 
     def _prove(self, step: Step, run: Run, context: Context, lease: Lease, outcome: Outcome) -> None:
-        """Settle derived columns, compare, and close the run: the last transaction that may still say no."""
+        """Catch up with late edits, settle derived columns, compare, close: the last transaction may still say no."""
         with ThreadPoolExecutor(1) as aside:
             # Proving foreign keys only reads, so it goes on beside the rest - unless it finds links to remove.
             sealing = aside.submit(step.seal, context, self._transact)
+            self._catch_up(step, context, lease, outcome)
             self._look(step, context, outcome)
             has_removed = sealing.result()
         if has_removed:
@@ -205,6 +202,12 @@ class Runner:
 
         self._transact(close)
         tell(self.observers, RunClosed(run.id, outcome.status, time.monotonic() - self._started))
+
+    def _catch_up(self, step: Step, context: Context, lease: Lease, outcome: Outcome) -> None:
+        is_forced = bool(context.plan.get("recheck"))
+        outcome.caught_up = self._retrying(
+            context.run_id, lambda: repair.catch_up(self.database, step, context, lease.token, is_forced=is_forced)
+        )
 
     def _look(self, step: Step, context: Context, outcome: Outcome) -> None:
         self._transact(lambda transaction: step.settle(transaction, context))

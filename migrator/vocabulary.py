@@ -39,7 +39,6 @@ def resolve(
     # The empty text stands for NULL elements in the chunk's join.
     for page in chain([[("", 0)]], pages):
         transaction.copy_in("vocabulary.copy_texts", _rows(page))
-    transaction.run("vocabulary.analyze_stage")
     transaction.run("vocabulary.resolve_words", fragments, **_starter_columns())
     transaction.run("vocabulary.create_tags", fragments, run_id=context.run_id, at=context.at)
     transaction.run("vocabulary.create_synonyms", fragments, run_id=context.run_id, at=context.at)

@@ -8,6 +8,7 @@ from copy import copy
 from typing import Any, cast
 
 import psycopg
+import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401 - every command needs it; loaded with the rest, not at the first URL
 from psycopg import sql as psql
 from psycopg.rows import dict_row
 from sqlalchemy import Engine, create_engine, make_url

@@ -64,6 +64,8 @@ def is_blank(raw: str) -> bool:
 
 def problem(raw: str) -> str | None:
     """Return why the text cannot become a tag, or None. A blank text has no problem: it is no tag."""
+    if len(raw) <= NAME_LIMIT and raw.isascii() and raw.isprintable():
+        return None  # most texts; cleaning and folding ASCII never makes it longer
     if found := _SURROGATE.search(raw):
         return f"lone surrogate U+{ord(found[0]):04X}"
     if found := _CONTROL.search(raw):

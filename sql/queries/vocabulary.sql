@@ -16,9 +16,6 @@ TRUNCATE segue_texts, segue_words
 -- name: copy_texts
 COPY segue_texts (raw, cleaned, normalized, problem, uses) FROM STDIN
 
--- name: analyze_stage
-ANALYZE segue_texts
-
 -- name: resolve_words
 -- Each distinct normal form once: an admin's decision, else a tag of that name, else a synonym, else a tag of its own.
 -- Rank says whose spelling names a new tag: the starter vocabulary's, the data's most frequent one, the decision's.
