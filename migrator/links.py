@@ -9,6 +9,7 @@ from typing import Any
 
 from psycopg import sql as psql
 
+from migrator.chunk_size import FIRST_SIZE
 from migrator.errors import Refused
 from migrator.migration import Context
 from migrator.source import KEY_TYPES, TableSource
@@ -19,6 +20,9 @@ Transact = Callable[[Callable[[Transaction], None]], None]
 
 SONGS_KEY = "song_tags_song_id_fkey"
 FOREIGN_KEY_VIOLATION = "23503"
+
+#: A fresh load starts with larger chunks: nobody uses the table yet, so nobody can be made to wait for one.
+FRESH_FIRST_SIZE = 25_000
 
 
 class LinkTable:
@@ -67,6 +71,7 @@ class LinkTable:
             notes.append(f"{self.name} has foreign keys of the application's; checking each new row costs about 4 x")
         return {
             "load": mode,
+            "first_chunk": FRESH_FIRST_SIZE if mode == "fresh" else FIRST_SIZE,
             "is_ours": found["is_ours"],
             "is_empty": found["is_empty"],
             "key_type_before": None if fits else found["key_type"],

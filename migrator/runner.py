@@ -163,7 +163,7 @@ class Runner:
                         ordinal=ordinal,
                         after_key=within.after,
                         upto_key=within.upto,
-                        chunk_size=self.request.batch_size or FIRST_SIZE,
+                        chunk_size=self.request.batch_size or decided.get("first_chunk", FIRST_SIZE),
                         token=lease.token,
                     )
                 run_store.save_plan(transaction, run.id, decided, total, token=lease.token)
