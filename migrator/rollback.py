@@ -19,7 +19,7 @@ from migrator.retry import retrying
 from migrator.run_store import Run
 from migrator.states import RunState
 from migrator.stop import StopSignal
-from sql.database import Database, Transaction
+from sql.database import Database, Row, Transaction
 from sql.errors import DatabaseError
 
 #: Table blocks (8 KiB) scanned by one transaction, adapted to time below.
@@ -132,8 +132,12 @@ class Rollback:
     def _require_possible(self) -> None:
         if self.run.status is RunState.ROLLED_BACK:
             raise Refused(f"run {self.run.id} is already rolled back; nothing was changed")
-        with self.database.transaction() as transaction:
-            later = transaction.first("runs.find_later_run", migration=self.run.migration, run_id=self.run.id)
+
+        def look() -> Row | None:
+            with self.database.transaction() as transaction:
+                return transaction.first("runs.find_later_run", migration=self.run.migration, run_id=self.run.id)
+
+        later = retrying(look, self.run.id, self.observers, self.stop)
         if later is not None:
             raise Refused(
                 f"run {later['id']} builds on run {self.run.id}; roll that back first: segue rollback {later['id']}"
