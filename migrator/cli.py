@@ -9,8 +9,10 @@ import click
 from migrator.commands.control import cancel, pause, resume
 from migrator.commands.database import db, load
 from migrator.commands.inspect import certificate, quarantine, status, validate
+from migrator.commands.keys import keys
 from migrator.commands.migrate import migrate, rollback
 from migrator.commands.session import Session, print_json
+from migrator.commands.users import users
 from migrator.commands.vocabulary import vocabulary
 from migrator.errors import Exit
 from sql import failpoints
@@ -80,7 +82,22 @@ def segue(
     context.obj = Session(database_url or None, home, pg_bin, schema, migrations, lock_timeout_ms)
 
 
-for item in (migrate, rollback, validate, status, pause, resume, cancel, vocabulary, quarantine, certificate, db, load):
+for item in (
+    migrate,
+    rollback,
+    validate,
+    status,
+    pause,
+    resume,
+    cancel,
+    vocabulary,
+    quarantine,
+    certificate,
+    users,
+    keys,
+    db,
+    load,
+):
     segue.add_command(item)
 
 

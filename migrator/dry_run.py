@@ -62,14 +62,16 @@ def rehearse(database: Database, request: Request, stop: StopSignal, observers: 
     tell(observers, PhaseStarted(0, "planning"))
     with database.transaction(rolled_back=True) as transaction:
         step = request.migration.open(transaction, request.settings, request.schema)
-        result.total = step.source.count(transaction)
+        step.source.require()
         result.preview = step.rehearse(transaction, context)
+        result.total = step.source.count(transaction, context.run_id)
     planned = time.monotonic() - started
     tell(observers, PhaseStarted(0, "rehearsing", result.total))
     chunk_seconds = _chunks(database, request, step, context, result, stop, observers)
     done = max(result.counts.rows, 1)
     result.eta_seconds = round(planned + chunk_seconds * result.total / done, 3)
-    result.created_rows = {**result.preview.created, step.targets[-1]: result.counts.created}
+    counted = {step.counted: result.counts.created} if step.counted else {}
+    result.created_rows = {**result.preview.created, **counted, **result.created_rows}
     result.seconds = time.monotonic() - started
     return result
 
@@ -96,10 +98,12 @@ def _chunks(
         size.learn(converted.counts.rows, took)
         seconds, chunks = seconds + took, chunks + 1
         cursor = cursor if converted.last_key is None else converted.last_key
-        result.is_complete = converted.counts.rows < rows
+        result.is_complete = not converted.has_more and converted.counts.rows < rows
         result.counts += converted.counts
         result.expected += converted.expected
         result.created += converted.created
+        for name, rows in converted.rows.items():
+            result.created_rows[name] = result.created_rows.get(name, 0) + rows
         result.problems = (result.problems + problems)[:MOST_PROBLEMS]
         tell(observers, ChunkCommitted(0, 0, converted.counts.rows, took, size.size, converted.counts.quarantined_rows))
     return seconds
@@ -108,12 +112,14 @@ def _chunks(
 def _chunk(
     database: Database, step: Step, context: Context, within: KeyRange, rows: int
 ) -> tuple[Converted, list[Mismatch]]:
-    with database.transaction(repeatable_read=True, rolled_back=True) as transaction:
+    with database.transaction(repeatable_read=step.source.is_table, rolled_back=True) as transaction:
         converted = step.convert(transaction, context, within, rows)
         found = []
         if converted.counts.quarantined:
             found = transaction.all("runs.read_quarantine", run_id=context.run_id, most=MOST_PROBLEMS)
-        return converted, [Mismatch(row["key"], row["reason"]) for row in found]
+        return converted, [
+            Mismatch(row["key"] + (f"#{row['pointer']}" if row["pointer"] else ""), row["reason"]) for row in found
+        ]
 
 
 def _is_over(limits: Limits, seconds: float, chunks: int) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 from psycopg import sql as psql
 
 from migrator.digest import Digest
-from migrator.source import KeyRange, TableSource
+from migrator.source import KeyRange
 from sql.database import Transaction
 
 
@@ -65,6 +65,8 @@ class Converted:
         expected: digest of the links due, from the source.
         created: digest of the links written.
         source: digest of the source rows as they were read.
+        rows: how many rows were written into each table, where a page's rows go to several.
+        has_more: whether the range goes on although fewer rows were taken than asked for.
     """
 
     last_key: str | None
@@ -72,6 +74,8 @@ class Converted:
     expected: Digest
     created: Digest
     source: Digest
+    rows: Mapping[str, int] = field(default_factory=dict)
+    has_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -106,17 +110,55 @@ class Preview:
     notes: tuple[str, ...] = ()
 
 
+class Source(Protocol):
+    """Where rows come from: countable, and ordered by a key that is text, so that it can be cut into ranges.
+
+    `run_id` says whose rows are meant where a run keeps a list of its own; a table has the same rows for every run.
+    """
+
+    @property
+    def is_table(self) -> bool:
+        """Whether chunks read it in their own transaction, and so need one snapshot for all their statements."""
+        ...
+
+    @property
+    def everything(self) -> KeyRange:
+        """The range of all keys."""
+        ...
+
+    def require(self) -> None:
+        """Raise Refused unless it can be read; a report on a run works without."""
+        ...
+
+    def count(self, transaction: Transaction, run_id: int) -> int:
+        """Return the number of rows, exactly."""
+        ...
+
+    def cut(self, transaction: Transaction, run_id: int, total: int, workers: int) -> list[KeyRange]:
+        """Cut the keys into ranges of about equal size, one per worker or more; the last one is open."""
+        ...
+
+    def median(self, transaction: Transaction, run_id: int, within: KeyRange) -> tuple[str | None, int]:
+        """Return the middle key of a range and how many rows it has."""
+        ...
+
+
 class Step(Protocol):
     """How pages become target rows. The runner owns time: transactions, cursors, retries and stops."""
 
     @property
-    def source(self) -> TableSource:
+    def source(self) -> Source:
         """Where the rows come from."""
         ...
 
     @property
     def targets(self) -> tuple[str, ...]:
         """Tables that get `run_id` provenance, without schema, in the order of creation; rollback goes backwards."""
+        ...
+
+    @property
+    def counted(self) -> str | None:
+        """The target that alone makes up the checkpoints' count of what was created; None when several do."""
         ...
 
     @property
@@ -183,8 +225,16 @@ class Step(Protocol):
         """The rows of a range whose stored image is not the expected one."""
         ...
 
+    def changed(self, transaction: Transaction, context: Context, within: KeyRange, most: int) -> list[Mismatch]:
+        """The rows of a range to convert again because their source has changed; `differences` where that is cheap."""
+        ...
+
     def check(self, transaction: Transaction, context: Context, within: KeyRange) -> list[Mismatch]:
         """Further checks of a complete run, and a sample re-computed in Python."""
+        ...
+
+    def details(self, transaction: Transaction, context: Context) -> Mapping[str, Any]:
+        """Further keys of the run's JSON report; empty where its counts say everything."""
         ...
 
     @property
@@ -204,6 +254,10 @@ class Step(Protocol):
         """Make conflicting rows the people's own (no provenance), so that the rollback passes them over."""
         ...
 
+    def discard(self, transaction: Transaction, context: Context) -> None:
+        """Delete the rows of others that use what the run made, where no foreign key would: the rollback is forced."""
+        ...
+
     def restore(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> dict[str, int]:
         """During rollback, after the rows are gone: put back what `prepare`, `finish` and `settle` changed."""
         ...
@@ -218,12 +272,14 @@ class Option:
         help: shown in `--help`.
         default: used when it is not given; None is "not set".
         choices: the values allowed, or empty for any text.
+        is_path: whether it names a file or directory, which a run must find again from anywhere.
     """
 
     name: str
     help: str
     default: str | None = None
     choices: tuple[str, ...] = ()
+    is_path: bool = False
 
 
 @dataclass(frozen=True)

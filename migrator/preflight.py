@@ -1,16 +1,20 @@
 """What must hold before any command touches the database."""
 
+from migrator.catalog import require_catalog
 from migrator.errors import Refused
 from sql.database import OLDEST_SERVER, Database
 from sql.revision import LATEST
 
 
-def preflight(database: Database, schema: str) -> None:
+def preflight(database: Database, schema: str, *, needs_catalog: bool = False) -> None:
     """Check the server's version, that it accepts writes, and that Segue's schema is there, current, and for `schema`.
+
+    With `needs_catalog`, also that the catalog's tables are there.
 
     Raises:
         ConnectionLost: the server cannot be reached.
-        Refused: it is too old, read-only, or Segue's schema is missing, of another version or of another application.
+        Refused: it is too old, read-only, or Segue's schema is missing, of another version or of another application,
+            or the catalog was left out.
     """
     with database.transaction() as transaction:
         server = transaction.one("session.describe_server")
@@ -35,3 +39,6 @@ def preflight(database: Database, schema: str) -> None:
             f"the Segue schema at {database} is at revision {found}, this version needs {LATEST}; "
             f"{'run: segue db upgrade' if older else 'install the newer Segue that made it'}"
         )
+    if needs_catalog:
+        with database.transaction() as transaction:
+            require_catalog(transaction, schema)

@@ -57,6 +57,11 @@ class PureStep:
         return (self.target,)
 
     @property
+    def counted(self) -> str:
+        """The one table."""
+        return self.target
+
+    @property
     def columns(self) -> list[str]:
         """The target's columns, without provenance, in order."""
         return [line.split()[0] for line in self.definition.split(",") if line.strip()]
@@ -217,6 +222,14 @@ class PureStep:
             after = upto
         return found[:most]
 
+    def changed(self, transaction: Transaction, context: Context, within: KeyRange, most: int) -> list[Mismatch]:
+        """Return what `differences` finds: one comparison tells what changed, on either side."""
+        return self.differences(transaction, context, within, most)
+
+    def details(self, transaction: Transaction, context: Context) -> dict[str, Any]:  # noqa: ARG002
+        """Nothing that the counts do not say."""
+        return {}
+
     def check(self, transaction: Transaction, context: Context, within: KeyRange) -> list[Mismatch]:  # noqa: ARG002
         """Nothing further: the transform itself is the check."""
         return []
@@ -239,6 +252,9 @@ class PureStep:
     def release(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
         """Give conflicting rows to the people who edited them."""
         transaction.run("pure_step.release_rows", self.fragments, run_id=context.run_id, keys=keys)
+
+    def discard(self, transaction: Transaction, context: Context) -> None:
+        """Nothing uses these rows."""
 
     # -- shared
 

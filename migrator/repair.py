@@ -36,7 +36,7 @@ def reconvert(database: Database, step: Step, context: Context, keys: list[str],
         token: the lease's.
     """
     for number in range(0, len(keys), BATCH_ROWS):
-        with database.transaction(repeatable_read=True) as transaction:
+        with database.transaction(repeatable_read=step.source.is_table) as transaction:
             step.reconvert(transaction, context, keys[number : number + BATCH_ROWS])
             run_store.require_lease(transaction, context.run_id, token)
 
@@ -72,7 +72,7 @@ def catch_up(database: Database, step: Step, context: Context, token: str, *, is
                 is_same = step.source_digest(transaction, partition.within) == recorded
                 if is_same and not must_look:
                     break
-                found = step.differences(transaction, context, partition.within, MOST_KEYS)
+                found = step.changed(transaction, context, partition.within, MOST_KEYS)
                 if not found:
                     _restate(transaction, step, context, partition, token)
                     break
@@ -83,6 +83,8 @@ def catch_up(database: Database, step: Step, context: Context, token: str, *, is
         else:
             with database.transaction(repeatable_read=True) as transaction:
                 _restate(transaction, step, context, partition, token, source=partition.source)
+    if caught_up and not step.source.is_table:
+        restate_all(database, step, context, token)  # a changed file may concern another one of the same user
     return caught_up
 
 
@@ -107,6 +109,7 @@ def revalidate(database: Database, run: Run, step: Step, *, workers: int, repair
     """
     context = run.context
     parts = _require_finished(database, run)
+    step.source.require()
     result = validate(database, step, context, parts, workers, stop)
     if repair and not result.is_equal:
         with Lease(database, run, stop) as lease:

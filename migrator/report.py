@@ -7,7 +7,7 @@ from migrator import run_store
 from migrator.digest import ALGORITHM, Digest
 from migrator.dry_run import Rehearsal
 from migrator.migration import Counts, Mismatch, Step
-from migrator.rollback import RolledBack
+from migrator.removal import RolledBack
 from migrator.run_store import Run
 from migrator.runner import Outcome
 from migrator.states import RunState
@@ -62,13 +62,16 @@ def run_report(transaction: Transaction, run: Run, step: Step | None) -> dict[st
         },
         "seconds": round(run.row["work_seconds"], 3),
         "rows_per_second": _rate(counts.rows, run.row["work_seconds"]),
-        "errors": [{"key": row["key"], "error": row["reason"], "recoverable": True} for row in kept],
+        "errors": [
+            {"key": place_of(row["key"], row["pointer"]), "error": row["reason"], "recoverable": True} for row in kept
+        ],
         "error": run.row["error"],
         "settings": dict(run.settings),
         "validated_equal": validation["equal"] if validation else None,
         "held_by": run.row["holder"] if run_store.is_held(transaction, run.id) else None,
         "started_at": run.row["created_at"].isoformat(),
         "finished_at": run.row["finished_at"].isoformat() if run.row["finished_at"] else None,
+        **(step.details(transaction, run.context) if step else {}),
     }
 
 
@@ -114,6 +117,11 @@ def mismatches(found: list[Mismatch]) -> list[dict[str, str]]:
     return [{"key": item.key, "problem": item.problem} for item in found]
 
 
+def place_of(key: str, pointer: str | None) -> str:
+    """Return where a quarantined element is: its row's key, or its file and the JSON pointer in it."""
+    return f"{key}#{pointer}" if pointer else key
+
+
 def _elements(counts: Counts) -> dict[str, int]:
     return {
         "total": counts.elements,
@@ -125,15 +133,16 @@ def _elements(counts: Counts) -> dict[str, int]:
 
 
 def _created(transaction: Transaction, run: Run, step: Step, counts: Counts) -> dict[str, int]:
-    """Count rows by provenance; the last target's are known from the checkpoints."""
+    """Count rows by provenance; what the checkpoints count one by one is known from them."""
     if run.status is RunState.ROLLED_BACK:
         return dict.fromkeys(step.targets, 0)
     names = step.fragments
-    found: dict[str, int] = {
-        name: transaction.one("rollback.count_rows", {"target": names[name]}, run_id=run.id)["found"]
-        for name in step.targets[:-1]
+    return {
+        name: counts.created
+        if name == step.counted
+        else transaction.one("rollback.count_rows", {"target": names[name]}, run_id=run.id)["found"]
+        for name in step.targets
     }
-    return {**found, step.targets[-1]: counts.created}
 
 
 def _digest(expected: Digest, stored: Digest, *, is_equal: bool) -> Mapping[str, object]:

@@ -1,6 +1,7 @@
 """What `segue migrate` was asked to do."""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
@@ -60,8 +61,13 @@ class Request:
 
 
 def with_defaults(request: Request) -> Request:
-    """Fill in the migration's defaults, so that equal runs have equal fingerprints."""
+    """Fill in the migration's defaults and make paths absolute, so that equal runs have equal fingerprints."""
     settings = {
         option.name: request.settings.get(option.name) or option.default for option in request.migration.options
+    }
+    paths = {option.name for option in request.migration.options if option.is_path}
+    settings = {
+        name: os.path.abspath(value) if name in paths and value else value  # noqa: PTH100 - a link stays one
+        for name, value in settings.items()
     }
     return replace(request, settings=settings)

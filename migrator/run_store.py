@@ -68,7 +68,7 @@ class Partition:
             row["is_done"],
             row["chunk_size"],
             counts,
-            Digest.of(row, "expected", "linked"),
+            Digest.of(row, "expected", "expected_count"),
             Digest.of(row, "created", "created"),
             Digest.of(row, "source", "row_count"),
         )
@@ -171,13 +171,13 @@ def move(
 
 def note(
     transaction: Transaction,
-    run_id: int,
+    run_id: int | None,
     kind: str,
     *,
     to_status: str | None = None,
     detail: Mapping[str, Any] | None = None,
 ) -> None:
-    """Append an event."""
+    """Append an event, of a run or of none."""
     transaction.run(
         "runs.add_event", run_id=run_id, actor=actor(), kind=kind, to_status=to_status, detail=Jsonb(detail or {})
     )
@@ -229,6 +229,7 @@ def _columns(converted: Converted) -> dict[str, Any]:
     return {
         "row_count": counts["rows"],
         **{name: value for name, value in counts.items() if name != "rows"},
+        "expected_count": converted.expected.count,
         **{
             f"{name}_{part}": getattr(getattr(converted, name), part)
             for name in ("expected", "created", "source")

@@ -23,6 +23,7 @@ from migrator.states import RunState
 from migrator.stop import StopSignal
 from migrator.validation import Validation, quick_check, validate
 from migrator.worker import Budget, Work
+from migrator.worker_process import chunks_of_workers
 from sql.database import Database, Transaction
 
 Result = TypeVar("Result")
@@ -67,6 +68,7 @@ class Runner:
         preflight(self.database, self.request.schema)
         with self.database.transaction() as transaction:
             step = self.request.migration.open(transaction, self.request.settings, self.request.schema)
+        step.source.require()
         run, is_resumed = choose_run(self.database, self.request)
         outcome = self.outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         if run.status is RunState.COMPLETE and is_still_true(self.database, step, run):
@@ -119,7 +121,7 @@ class Runner:
         def refresh(transaction: Transaction) -> None:
             step.refresh(transaction, run.context)
             plan = {**run.plan, "decisions": run_store.decisions_digest(transaction), "recheck": True}
-            run_store.save_plan(transaction, run.id, plan, step.source.count(transaction), token=lease.token)
+            run_store.save_plan(transaction, run.id, plan, step.source.count(transaction, run.id), token=lease.token)
             run_store.move(transaction, run, RunState.VALIDATING, token=lease.token)
 
         self._retrying(run.id, lambda: self._in_transaction(refresh))
@@ -135,10 +137,14 @@ class Runner:
             sum(part.counts.rows for part in partitions),
             sum(part.counts.quarantined_rows for part in partitions),
         )
-        work = Work(
-            self.database, step, run.context, self.stop, budget, self.observers, self.request.batch_size, lease.token
-        )
-        work.convert_all(partitions, self.request.workers)
+        Work(
+            run.id,
+            chunks_of_workers(self.database, self.request, step, run.context, lease.token, len(partitions), self.stop),
+            self.stop,
+            budget,
+            self.observers,
+            self.request.batch_size,
+        ).convert_all(partitions, self.request.workers)
         self._check_stop()
 
     def _plan(self, step: Step, run: Run, lease: Lease) -> Run:
@@ -154,9 +160,9 @@ class Runner:
                 if current.plan:
                     return current
                 context = current.context
-                total = step.source.count(transaction)
                 decided = {**step.prepare(transaction, context), "decisions": run_store.decisions_digest(transaction)}
-                for ordinal, within in enumerate(step.source.cut(transaction, total, self.request.workers)):
+                total = step.source.count(transaction, run.id)
+                for ordinal, within in enumerate(step.source.cut(transaction, run.id, total, self.request.workers)):
                     transaction.run(
                         "runs.create_partition",
                         run_id=run.id,
@@ -193,6 +199,7 @@ class Runner:
         outcome.status = RunState.COMPLETE if ok else RunState.FAILED
 
         def close(transaction: Transaction) -> None:
+            transaction.run("runs.save_total", run_id=run.id)
             if outcome.validation is not None:
                 record = {**outcome.validation.as_json(), "kind": self.request.validation}
                 transaction.run("runs.save_validation", run_id=run.id, validation=Jsonb(record))

@@ -89,6 +89,14 @@ class TableSource:
         return f"{self.schema}.{self.table}"
 
     @property
+    def is_table(self) -> bool:
+        """Chunks read it in their own transaction."""
+        return True
+
+    def require(self) -> None:
+        """Nothing more: `find` has looked the table up."""
+
+    @property
     def fragments(self) -> dict[str, psql.Composable]:
         """The source's names for query templates."""
         return {
@@ -107,7 +115,7 @@ class TableSource:
         """The range of all keys."""
         return KeyRange()
 
-    def count(self, transaction: Transaction) -> int:
+    def count(self, transaction: Transaction, run_id: int = 0) -> int:  # noqa: ARG002 - a table is every run's
         """Return the number of rows, exactly."""
         return int(transaction.one("source.count_rows", self.fragments)["total"])
 
@@ -139,7 +147,7 @@ class TableSource:
         ]
         return psql.SQL(" AND ").join(parts) if parts else psql.SQL("true")
 
-    def cut(self, transaction: Transaction, total: int, workers: int) -> list[KeyRange]:
+    def cut(self, transaction: Transaction, run_id: int, total: int, workers: int) -> list[KeyRange]:  # noqa: ARG002
         """Cut the keys into ranges of about equal size, one per worker or more; the last one is open."""
         parts = max(min(workers, total // SMALLEST_PARTITION), -(-total // LARGEST_PARTITION), 1)
         if parts == 1:
@@ -150,7 +158,7 @@ class TableSource:
         bounds = [None, *dict.fromkeys(cuts), None]
         return [KeyRange(after, upto) for after, upto in pairwise(bounds)]
 
-    def median(self, transaction: Transaction, within: KeyRange) -> tuple[str | None, int]:
+    def median(self, transaction: Transaction, run_id: int, within: KeyRange) -> tuple[str | None, int]:  # noqa: ARG002
         """Return the middle key of a range and how many rows it has."""
         page, bounds = self.whole(within)
         row = transaction.one("source.find_median", {"page": page}, **bounds)

@@ -17,7 +17,7 @@ class StopSignal:
 
     def __init__(self, abort: Callable[[], None] = lambda: None, *, is_patient: bool = True) -> None:
         self._event = threading.Event()
-        self._abort = abort
+        self._aborts = [abort]
         self._is_patient = is_patient
         self.reason: str | None = None
         self.is_aborting = False
@@ -26,6 +26,10 @@ class StopSignal:
     def is_set(self) -> bool:
         """Whether workers shall stop after their chunk."""
         return self._event.is_set()
+
+    def on_abort(self, abort: Callable[[], None]) -> None:
+        """Have something more called at the second signal."""
+        self._aborts.append(abort)
 
     def set(self, reason: str) -> None:
         """Ask to stop; the first reason is kept."""
@@ -45,7 +49,8 @@ class StopSignal:
             if self.is_set or not self._is_patient:
                 self.is_aborting = True
                 # A handler may interrupt the very code that holds the connection's lock: cancel from elsewhere.
-                threading.Thread(target=self._abort, daemon=True).start()
+                for abort in self._aborts:
+                    threading.Thread(target=abort, daemon=True).start()
             self.set(f"signal {signal.Signals(number).name}")
 
         before = {number: signal.signal(number, answer) for number in (signal.SIGINT, signal.SIGTERM)}

@@ -26,6 +26,7 @@ class ThemesImage:
     """
 
     targets = ("tags", "tag_synonyms", "song_tags")
+    counted = "song_tags"
 
     def __init__(self, source: TableSource, schema: str, split: str | None) -> None:
         is_json = source.column_type == "jsonb"
@@ -48,39 +49,48 @@ class ThemesImage:
 
     def discover(self, transaction: Transaction) -> Iterator[list[tuple[str, int]]]:
         """Yield the distinct texts of the source with their numbers of uses, some at a time."""
-        for rows in transaction.stream("themes.discover_texts", self.fragments, size=PAGE_TEXTS, split=self.split):
+        transaction.run("themes.discover_texts", self.fragments, split=self.split)
+        for rows in transaction.stream("themes.read_discovered", size=PAGE_TEXTS):
             yield [(row["raw"], row["uses"]) for row in rows]
 
     def source_digest(self, transaction: Transaction, within: KeyRange) -> Digest:
         """Digest of the themes of a range as they are now."""
         page, bounds = self.source.whole(within)
-        row = transaction.one("themes.digest_source", {**self.fragments, "page": page}, **bounds)
+        row = transaction.one("themes_image.digest_source", {**self.fragments, "page": page}, **bounds)
         return Digest.of(row, "source", "row_count")
 
     def stored(self, transaction: Transaction, context: Context, within: KeyRange) -> Digest:
         """Digest of the run's links of a range."""
         fragments = {**self.fragments, **self._in_range(within)}
-        row = transaction.one("themes.digest_created", fragments, run_id=context.run_id, **vars(within))
+        row = transaction.one("themes_image.digest_created", fragments, run_id=context.run_id, **vars(within))
         return Digest.of(row, "created", "created")
 
     def stored_quarantine(self, transaction: Transaction, context: Context, within: KeyRange) -> int:
         """Return how many elements of a range the run has in quarantine."""
         fragments = {**self.fragments, **self._in_range(within)}
-        row = transaction.one("themes.count_quarantined", fragments, run_id=context.run_id, **vars(within))
+        row = transaction.one("themes_image.count_quarantined", fragments, run_id=context.run_id, **vars(within))
         return int(row["quarantined"])
 
     def expected(self, transaction: Transaction, context: Context, within: KeyRange) -> tuple[Counts, Digest]:
         """Accounting and digest due for a range, recomputed from the source by name."""
         fragments, values = self._expectation(context, within)
-        row = transaction.one("themes.digest_expected", fragments, **values)
+        row = transaction.one("themes_image.digest_expected", fragments, **values)
         parts = {name: int(row[name]) for name in ("elements", "linked", "merged", "blank", "quarantined")}
         return Counts(**parts), Digest.of(row, "expected", "linked")
 
     def differences(self, transaction: Transaction, context: Context, within: KeyRange, most: int) -> list[Mismatch]:
         """Missing and extra links and quarantine rows of a range, by song."""
         fragments, values = self._expectation(context, within)
-        rows = transaction.all("themes.find_differences", fragments, **values, most=most)
+        rows = transaction.all("themes_image.find_differences", fragments, **values, most=most)
         return [Mismatch(row["key"], row["problem"]) for row in rows]
+
+    def changed(self, transaction: Transaction, context: Context, within: KeyRange, most: int) -> list[Mismatch]:
+        """Return what `differences` finds: one comparison tells what changed, on either side."""
+        return self.differences(transaction, context, within, most)
+
+    def details(self, transaction: Transaction, context: Context) -> dict[str, Any]:  # noqa: ARG002
+        """Nothing that the counts do not say."""
+        return {}
 
     def check(self, transaction: Transaction, context: Context, within: KeyRange) -> list[Mismatch]:
         """Usage counts, tag names, the vocabulary, quarantined counts, and a sample of songs re-computed in Python."""
@@ -102,7 +112,7 @@ class ThemesImage:
         names = {
             row["normalized_name"] for row in transaction.all("vocabulary.read_tag_names", self.fragments, most=None)
         }
-        for row in transaction.all("themes.read_sample", {**self.fragments, "page": page}, **values):
+        for row in transaction.all("themes_image.read_sample", {**self.fragments, "page": page}, **values):
             due = set()
             for raw, is_text in row["elements"] or ():
                 if not is_text or raw is None or not normalise(raw):
@@ -118,7 +128,7 @@ class ThemesImage:
     def _expectation(self, context: Context, within: KeyRange) -> tuple[dict[str, psql.Composable], dict[str, Any]]:
         page, bounds = self.source.whole(within)
         fragments = {**self.fragments, **self._in_range(within), "page": page}
-        return {**fragments, "expected": compose("themes.expected_pairs", fragments)}, {
+        return {**fragments, "expected": compose("themes_image.expected_pairs", fragments)}, {
             **bounds,
             **self._values(context),
         }

@@ -100,7 +100,7 @@ def _compare_partition(
         return
     # Links that others have made are due as well and not the run's, so digests of the whole need not be equal: what
     # the comparison row by row says, goes.
-    has_adopted = partition.counts.created != partition.counts.linked
+    has_adopted = partition.created.count != partition.expected.count
     part.mismatches += _bisect(transaction, step, context, partition.within, is_leaf=has_adopted)
 
 
@@ -120,7 +120,7 @@ def _bisect(
     transaction: Transaction, step: Step, context: Context, within: KeyRange, *, is_leaf: bool
 ) -> list[Mismatch]:
     """Halve a range that differs until it is small, and list the rows of the halves that differ."""
-    median, rows = (None, 0) if is_leaf else step.source.median(transaction, within)
+    median, rows = (None, 0) if is_leaf else step.source.median(transaction, context.run_id, within)
     if rows <= LEAF_ROWS or median is None or median == within.upto:
         return step.differences(transaction, context, within, MOST_LISTED)
     found: list[Mismatch] = []

@@ -10,7 +10,7 @@ from rapidfuzz import fuzz, process
 from migrator.migration import Context
 from sql.database import Transaction
 from tags import starter
-from tags.normalise import clean, normalise, problem
+from tags.normalise import forms, normalise
 
 #: Texts fetched, normalised and sent at a time; bounds memory whatever the number of distinct texts.
 PAGE_TEXTS = 5_000
@@ -47,7 +47,7 @@ def resolve(
 
 def _rows(texts: Iterable[tuple[str, int]]) -> Iterator[tuple[object, ...]]:
     for raw, uses in texts:
-        yield raw, clean(raw), normalise(raw), problem(raw), uses
+        yield raw, *forms(raw), uses
 
 
 def _starter_columns() -> dict[str, list[str | None]]:

@@ -4,19 +4,20 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
-from migrator import run_store
+from migrator.chunk import Chunk
 from migrator.chunk_size import ChunkSize
-from migrator.digest import Digest
-from migrator.errors import AccountingError
 from migrator.events import ChunkCommitted, Observer, tell
-from migrator.migration import Context, Converted, Counts, Step
+from migrator.migration import Converted
 from migrator.request import Limits
 from migrator.retry import retrying
 from migrator.run_store import Partition
 from migrator.stop import StopSignal
-from sql.database import Database
+
+#: Converts a partition's next chunk of some size.
+Convert = Callable[[int, int], Chunk]
 
 
 class Budget:
@@ -64,16 +65,23 @@ class Budget:
 
 @dataclass(frozen=True)
 class Work:
-    """What all workers of a call share."""
+    """What all workers of a call share.
 
-    database: Database
-    step: Step
-    context: Context
+    Attributes:
+        run_id: the run.
+        chunks: makes a worker's way to have its chunks converted; it is closed when the worker has done its partition.
+        stop: why to stop, or not yet.
+        budget: the call's limits.
+        observers: told of every chunk.
+        batch_size: rows of every chunk; None adapts to time.
+    """
+
+    run_id: int
+    chunks: Callable[[], AbstractContextManager[Convert]]
     stop: StopSignal
     budget: Budget
     observers: tuple[Observer, ...]
     batch_size: int | None
-    token: str
 
     def convert_all(self, partitions: list[Partition], workers: int) -> None:
         """Convert every unfinished partition, `workers` at a time; the first error stops the others."""
@@ -83,47 +91,23 @@ class Work:
     def _convert(self, partition: Partition) -> None:
         size = ChunkSize(self.batch_size or partition.chunk_size, is_fixed=self.batch_size is not None)
         is_done = False
-        while not is_done and not self.stop.is_set and self.budget.admits_chunk():
-            started = time.monotonic()
-            converted, is_done = retrying(
-                lambda: self._chunk(partition.ordinal, size.size), self.context.run_id, self.observers, self.stop
-            )
-            seconds = time.monotonic() - started
-            size.learn(converted.counts.rows, seconds)
-            self.budget.spend(converted)
-            counts = converted.counts
-            tell(
-                self.observers,
-                ChunkCommitted(
-                    self.context.run_id, partition.ordinal, counts.rows, seconds, size.size, counts.quarantined_rows
-                ),
-            )
-
-    def _chunk(self, ordinal: int, size: int) -> tuple[Converted, bool]:
-        """Convert one chunk from the stored checkpoint, so that after a lost COMMIT the database says what happened."""
-        with self.database.transaction(repeatable_read=True) as transaction:
-            partition = run_store.partition(transaction, self.context.run_id, ordinal)
-            if partition.is_done:  # by a chunk of ours whose reply to COMMIT was lost
-                run_store.require_lease(transaction, self.context.run_id, self.token)
-                return Converted(None, Counts(), Digest(), Digest(), Digest()), True
-            converted = self.step.convert(transaction, self.context, partition.remaining, size)
-            if not converted.counts.adds_up:
-                raise AccountingError(
-                    f"run {self.context.run_id}, partition {ordinal}: {converted.counts} does not add up"
+        with self.chunks() as convert:
+            while not is_done and not self.stop.is_set and self.budget.admits_chunk():
+                started = time.monotonic()
+                chunk = retrying(lambda: convert(partition.ordinal, size.size), self.run_id, self.observers, self.stop)
+                if chunk.request is not None:
+                    self.stop.set(chunk.request)
+                is_done = chunk.is_done
+                seconds = time.monotonic() - started
+                counts = chunk.converted.counts
+                size.learn(counts.rows, seconds)
+                self.budget.spend(chunk.converted)
+                tell(
+                    self.observers,
+                    ChunkCommitted(
+                        self.run_id, partition.ordinal, counts.rows, seconds, size.size, counts.quarantined_rows
+                    ),
                 )
-            is_done = converted.counts.rows < size
-            request = run_store.save_checkpoint(
-                transaction,
-                self.context.run_id,
-                partition,
-                converted,
-                is_done=is_done,
-                chunk_size=size,
-                token=self.token,
-            )
-        if request is not None:
-            self.stop.set(request)
-        return converted, is_done
 
 
 def in_parallel(workers: int, jobs: list[Callable[[], None]], stop: StopSignal) -> None:

@@ -24,7 +24,7 @@ from sql.embedded import EmbeddedServer
 ROOT = Path(__file__).parent.parent
 
 #: `segue` in a process of its own, which tells its own peak memory (VmHWM, in kB) on stderr when it ends.
-_SEGUE = """
+SEGUE = """
 import atexit, pathlib, re, sys
 def peak():
     status = pathlib.Path("/proc/self/status")
@@ -194,6 +194,13 @@ class Bench:
         assert links is not None
         return {"songs": songs, "elements": facts[0], "texts": facts[1], "links": links[0], "tags": links[1]}
 
+    def make_empty(self, name: str) -> None:
+        """Make a database with Segue's schema and nothing in it."""
+        self._control("CREATE DATABASE {name}", name)
+        ended = self.segue(name, "db", "upgrade")
+        if ended.code:
+            raise WrongResult(f"segue db upgrade exits {ended.code}: {ended.told}")
+
     @contextmanager
     def copy(self, template: str) -> Iterator[str]:
         """Lend a fresh copy of a template, with nothing left for the checkpointer to write."""
@@ -207,10 +214,11 @@ class Bench:
             self._control("DROP DATABASE {name} WITH (FORCE)", name)
 
     def settle(self, database: str) -> None:
-        """Write everything back and read the songs once, so that every case begins alike."""
+        """Write everything back and read the songs, if any, once, so that every case begins alike."""
         with self.connect(database) as connection:
             connection.execute("CHECKPOINT")
-            connection.execute("SELECT count(themes) FROM songs")
+            if connection.execute("SELECT to_regclass('songs')").fetchone() != (None,):
+                connection.execute("SELECT count(themes) FROM songs")
 
     @property
     def major(self) -> int:
@@ -223,9 +231,9 @@ class Bench:
             names = {"name": sql.Identifier(name), "template": sql.Identifier(template or "template1")}
             connection.execute(sql.SQL(statement).format(**names))
 
-    def segue(self, database: str, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
-        """Run `segue ARGUMENTS…` to its end as a process with default settings."""
-        return run_python(_SEGUE, *arguments, env={"DATABASE_URL": self.url(database), **(env or {})})
+    def segue(self, database: str, *arguments: str, env: Mapping[str, str] | None = None, code: str = SEGUE) -> Ended:
+        """Run `segue ARGUMENTS…` to its end as a process with default settings; `code` is another way to start it."""
+        return run_python(code, *arguments, env={"DATABASE_URL": self.url(database), **(env or {})})
 
     def compare(self, database: str, links: str = "song_tags", first: int | None = None) -> None:
         """Require the links (of the first songs) to be the due ones: number, digest, and EXCEPT both ways.

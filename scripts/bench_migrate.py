@@ -136,7 +136,8 @@ def main() -> int:
     if options.json:
         print(json.dumps({**facts, "cases": [row.as_json() for row in found]}))
     else:
-        print_table(facts, found)
+        about = f"{data['songs']:,} songs, {data['elements']:,} elements, {data['texts']:,} distinct texts, "
+        print_table(facts, found, f"{about}{data['tags']:,} tags, {data['links']:,} links")
     return 0
 
 

@@ -84,13 +84,11 @@ def _ratio(values: list[float], limits: list[float], *, is_speed: bool) -> float
     return median((limit / value) if is_speed else (value / limit) for value, limit, _ in pairs)
 
 
-def print_table(facts: dict[str, Any], rows: list[Row]) -> None:
-    """Print the report for people."""
-    data = facts["data"]
+def print_table(facts: dict[str, Any], rows: list[Row], about: str) -> None:
+    """Print the report for people; `about` says what was measured on."""
     before, after = facts["load_average"]["before"], facts["load_average"]["after"]
     print(f"{facts['server']}, {facts['cores']} cores, load average {before[0]:.2f} before and {after[0]:.2f} after")
-    print(f"{data['songs']:,} songs, {data['elements']:,} elements, {data['texts']:,} distinct texts, ", end="")
-    print(f"{data['tags']:,} tags, {data['links']:,} links; {facts['repeats']} repeats")
+    print(f"{about}; {facts['repeats']} repeats")
     print(f"interpreter's start-up {facts['startup_seconds']:.3f} s taken off segue's processes, but not in [ ]\n")
     print(f"{'case':<50} {'median':>8} {'min .. max':>17} {'whole':>9} {'ratio':>7} {'whole':>7}  {'target':<7} met")
     for row in rows:

@@ -12,7 +12,8 @@ FOLDERS = ("sql", "tags", "migrator", "cache", "monitoring", "service", "scripts
 
 #: File → why it is one file all the same.
 REASONS = {
-    "sql/queries/themes.sql": "one migration's queries, which share their fragments",
+    "tests/migrator/test_keys.py": "one object under every kind of accident, on one set of fixtures",
+    "tests/migrator/test_snapshots_life.py": "one migration's life, on one set of plays",
     "tests/sql/test_embedded.py": "one object under every kind of accident, on one set of fixtures",
     "tests/tags/test_normalise.py": "one function and its SQL twin, on one set of hard texts",
 }

@@ -68,11 +68,22 @@ class Transaction:
             while rows := cursor.fetchmany(size):
                 yield rows
 
-    def copy_in(self, name: str, rows: Iterable[tuple[object, ...]], fragments: Fragments | None = None) -> int:
-        """Send rows through the named ``COPY … FROM STDIN`` and return how many there were."""
+    def copy_in(
+        self,
+        name: str,
+        rows: Iterable[tuple[object, ...]],
+        fragments: Fragments | None = None,
+        types: Iterable[str] | None = None,
+    ) -> int:
+        """Send rows through the named ``COPY … FROM STDIN`` and return how many there were.
+
+        `types` names the columns' types for a COPY in binary format, which costs both sides a third of the text's.
+        """
         count = 0
         failpoints.reach(f"before:{name}")
         with _wrapped(), self.connection.cursor() as cursor, cursor.copy(compose(name, fragments), {}) as copy:
+            if types is not None:
+                copy.set_types(list(types))
             for count, row in enumerate(rows, 1):  # noqa: B007 - the count is used after the loop
                 copy.write_row(row)
         failpoints.reach(f"after:{name}")

@@ -48,13 +48,7 @@ def clean(raw: str) -> str:
 
 def normalise(raw: str) -> str:
     """Return the text as tags are compared: `clean`, case folded, NFKC. A fixed point, also after `clean`."""
-    text = clean(raw)
-    if len(text) > LONGEST:
-        return text
-    if text.isascii():
-        return text.lower()
-    # A folded text needs no second look at its spaces: it has only those that it had before.
-    return normalize("NFKC", text.translate(FOLDINGS))
+    return _fold_case(clean(raw))
 
 
 def is_blank(raw: str) -> bool:
@@ -64,15 +58,32 @@ def is_blank(raw: str) -> bool:
 
 def problem(raw: str) -> str | None:
     """Return why the text cannot become a tag, or None. A blank text has no problem: it is no tag."""
-    if len(raw) <= NAME_LIMIT and raw.isascii() and raw.isprintable():
-        return None  # most texts; cleaning and folding ASCII never makes it longer
-    if found := _SURROGATE.search(raw):
-        return f"lone surrogate U+{ord(found[0]):04X}"
-    if found := _CONTROL.search(raw):
-        return f"control character U+{ord(found[0]):04X}"
-    if len(clean(raw)) > NAME_LIMIT or len(normalise(raw)) > NAME_LIMIT:
-        return f"longer than {NAME_LIMIT} characters"
-    return None
+    return forms(raw)[2]
+
+
+def forms(raw: str) -> tuple[str, str, str | None]:
+    """Return `clean`, `normalise` and `problem` of a text at the price of little more than one of them."""
+    cleaned = clean(raw)
+    folded = _fold_case(cleaned)
+    return cleaned, folded, _problem(raw, len(cleaned), len(folded))
+
+
+def _problem(raw: str, *lengths: int) -> str | None:
+    if not (raw.isascii() and raw.isprintable()):
+        if found := _SURROGATE.search(raw):
+            return f"lone surrogate U+{ord(found[0]):04X}"
+        if found := _CONTROL.search(raw):
+            return f"control character U+{ord(found[0]):04X}"
+    return f"longer than {NAME_LIMIT} characters" if max(lengths) > NAME_LIMIT else None
+
+
+def _fold_case(cleaned: str) -> str:
+    if len(cleaned) > LONGEST:
+        return cleaned
+    if cleaned.isascii():
+        return cleaned.lower()
+    # A folded text needs no second look at its spaces: it has only those that it had before.
+    return normalize("NFKC", cleaned.translate(FOLDINGS))
 
 
 def _fold_space(text: str) -> str:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import click
 
+from migrator.catalog import WAYS_OUT, sentences
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import UsageError
 from migrator.preflight import preflight
@@ -47,13 +48,28 @@ def url(session: Session) -> None:
 @db.command()
 @command
 def upgrade(session: Session) -> None:
-    """Create or upgrade Segue's schema; touches no table of the application's own."""
+    """Create or upgrade Segue's schema; touches no table of the application's own.
+
+    The catalog is left out while a table of the application's stands in its way, which stderr says.
+    """
     from sql.schema import upgrade as bring_up  # noqa: PLC0415 - Alembic is slow to import
 
     with session.database() as database:
-        bring_up(database, schema=session.schema)
+        left_out = bring_up(database, schema=session.schema)
         preflight(database, session.schema)
         say(f"{database}: schema at revision {LATEST}")
+    if left_out:
+        _tell_left_out(left_out)
+
+
+def _tell_left_out(differences: dict[str, list[str]]) -> None:
+    for line in (
+        "the catalog was left out, and none of its tables was made or changed:",
+        *(f"  {sentence}" for sentence in sentences(differences)),
+        "`themes` needs none of them; `node-persist`, `snapshots`, `segue users` and `segue keys rotate` do.",
+        WAYS_OUT,
+    ):
+        click.echo(f"segue: {line}", err=True)
 
 
 @click.group()

@@ -15,6 +15,7 @@ from migrator.commands.session import Session, command, json_option, print_json,
 from migrator.errors import Exit, MigratorError, Refused, Stopped, UsageError
 from migrator.preflight import preflight
 from migrator.repair import retry_quarantine, revalidate
+from migrator.report import place_of
 from migrator.states import RunState
 from migrator.stop import StopSignal
 from sql.database import Database
@@ -169,8 +170,10 @@ def list_rows(session: Session, *, run_id: int | None, limit: int, as_json: bool
         print_json({"run_id": run.id, "quarantine": rows})
         return
     for row in rows:
-        say(f"{row['key']}  {row['reason']}  {json.dumps(row['payload'], ensure_ascii=True)}")
-    say(f"{len(rows):,} listed; mend them with 'segue vocabulary import', then: segue quarantine retry")
+        payload = "" if row["payload"] is None else json.dumps(row["payload"], ensure_ascii=True)
+        say(f"{place_of(row['key'], row['pointer'])}  {row['reason']}  {payload}".rstrip())
+    cure = "mend them with 'segue vocabulary import'" if run.migration == "themes" else "mend them in the source"
+    say(f"{len(rows):,} listed; {cure}, then: segue quarantine retry")
 
 
 @quarantine.command()
@@ -188,7 +191,10 @@ def retry(session: Session, *, run_id: int | None, as_json: bool) -> int:
     else:
         say(f"run {run.id}: {before - after:,} elements converted, {after:,} still in quarantine")
         if after:
-            say("Next: decide about their texts (segue vocabulary export FILE, edit, import FILE), and retry")
+            cure = "mend them in the source"
+            if run.migration == "themes":
+                cure = "decide about their texts (segue vocabulary export FILE, edit, import FILE)"
+            say(f"Next: {cure}, and retry")
     return Exit.QUARANTINED if after else Exit.DONE
 
 

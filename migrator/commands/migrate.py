@@ -5,6 +5,7 @@ from collections.abc import Callable
 from typing import Any
 
 import click
+from click.core import ParameterSource
 
 from migrator import registry, report, run_store
 from migrator.commands.narrate import tell_migrate, tell_rollback
@@ -135,7 +136,7 @@ def migrate(session: Session, /, *, name: str, dry_run: bool, as_json: bool, **o
         with stop.on_signals():
             if dry_run:
                 result = rehearse(database, request, stop, observers)
-                body = report.dry_run_report(name, result)
+                body = {**report.dry_run_report(name, result), "settings": dict(request.settings)}
                 code = Exit.DONE if result.is_complete else Exit.STOPPED
             else:
                 body, code = _run(database, request, stop, observers)
@@ -158,7 +159,15 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
         "max_seconds",
         "max_chunks",
     }
-    settings = {name: value for name, value in options.items() if name not in general and value is not None}
+    source_of = click.get_current_context().get_parameter_source
+    settings = {
+        name: value
+        for name, value in options.items()
+        # An environment twin may be meant for another migration; what is typed is meant for this one.
+        if name not in general
+        and value is not None
+        and (name in names or source_of(name) is not ParameterSource.ENVIRONMENT)
+    }
     if empty := sorted(name for name, value in settings.items() if not value):
         raise UsageError(f"--{empty[0]} is empty; leave it out for its default")
     if foreign := sorted(set(settings) - names):

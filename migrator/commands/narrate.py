@@ -1,5 +1,7 @@
 """Reports in words, for people who did not ask for --json."""
 
+import os
+import shlex
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +23,10 @@ def tell_migrate(body: Mapping[str, Any], code: Exit) -> None:
         f"{elements['total']:,} = {elements['linked']:,} linked + {elements['merged']:,} merged"
         f" + {elements['blank']:,} blank + {elements['quarantined']:,} quarantined",
     )
+    if files := body.get("files"):
+        _line("files", ", ".join(f"{count:,} {outcome}" for outcome, count in sorted(files.items())))
+    for problem, count in body.get("file_notes", {}).items():
+        _line("note", f"{count:,} x {problem}")
     _line("would make" if body["dry_run"] else "created", _counts(body["created"]) or "nothing")
     if body["dry_run"]:
         _tell_plan(body)
@@ -46,16 +52,17 @@ def tell_rollback(body: Mapping[str, Any], migration: str, on_conflict: str) -> 
     _line("restored", _counts(body["restored"]) or "nothing else was changed")
     for item in body["conflicts"][:10]:
         fate = "removed" if on_conflict == "force" else "kept"
-        _line("conflict", f"tag {item['key']}: {item['problem']} - {fate}")
+        _line("conflict", f"{item['key']}: {item['problem']} - {fate}")
 
 
 def _tell_plan(body: Mapping[str, Any]) -> None:
     words = body["vocabulary"]
-    _line(
-        "vocabulary",
-        f"{words['exact']:,} exact, {words['synonym']:,} synonyms, {words['new']:,} new,"
-        f" {words['fuzzy']:,} of them may be misspellings",
-    )
+    if any(words.values()):
+        _line(
+            "vocabulary",
+            f"{words['exact']:,} exact, {words['synonym']:,} synonyms, {words['new']:,} new,"
+            f" {words['fuzzy']:,} of them may be misspellings",
+        )
     for line in body["suggestions"][:10]:
         say(f"    {line}")
     for line in body["notes"]:
@@ -65,7 +72,8 @@ def _tell_plan(body: Mapping[str, Any]) -> None:
 
 def _next(body: Mapping[str, Any], code: Exit) -> str:
     if body["dry_run"]:
-        return f"segue migrate {body['migration']}"
+        source = body["settings"].get("source")
+        return f"segue migrate {body['migration']}" + (f" --source {shlex.quote(_near(source))}" if source else "")
     run = body["run_id"]
     return {
         Exit.DONE: f"segue validate {run} - or segue rollback {run}",
@@ -81,3 +89,9 @@ def _counts(counts: Mapping[str, int]) -> str:
 
 def _line(label: str, text: str) -> None:
     say(f"  {label:<11}{text}")
+
+
+def _near(path: str) -> str:
+    """Return a path as one would type it here."""
+    here = os.path.relpath(path)
+    return path if here.startswith("..") else here

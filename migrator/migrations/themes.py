@@ -201,6 +201,9 @@ class ThemesStep(ThemesImage):
         """Give conflicting tags to the people who use them, with the usage count that is left."""
         transaction.run("rollback.release_tags", self.fragments, run_id=context.run_id, kept=keys)
 
+    def discard(self, transaction: Transaction, context: Context) -> None:
+        """The foreign keys of links and synonyms delete them with their tag."""
+
     # -- shared
 
     def _run(self, transaction: Transaction, query: str, page: psql.Composed, values: dict[str, Any]) -> None:

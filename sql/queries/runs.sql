@@ -25,7 +25,8 @@ SELECT
 FROM segue.runs WHERE id = %(run_id)s
 
 -- name: find_latest_run
-SELECT * FROM segue.runs WHERE migration = %(migration)s ORDER BY id DESC LIMIT 1
+-- The newest that still stands; when all were rolled back, the newest of those.
+SELECT * FROM segue.runs WHERE migration = %(migration)s ORDER BY status = 'rolled_back', id DESC LIMIT 1
 
 -- name: find_rollback_candidate
 SELECT * FROM segue.runs WHERE status <> 'rolled_back' ORDER BY id DESC LIMIT 1
@@ -110,6 +111,12 @@ SELECT at, actor, kind, from_status, to_status, detail FROM segue.events WHERE r
 -- name: save_plan
 UPDATE segue.runs SET plan = %(plan)s, total_rows = %(total_rows)s WHERE id = %(run_id)s AND lease_token = %(token)s
 
+-- name: save_total
+-- Of a run that is done: what its partitions have read, edits of others included.
+UPDATE segue.runs
+SET total_rows = (SELECT coalesce(sum(part.row_count), 0) FROM segue.partitions AS part WHERE part.run_id = %(run_id)s)
+WHERE id = %(run_id)s
+
 -- name: save_validation
 UPDATE segue.runs SET validation = %(validation)s WHERE id = %(run_id)s
 
@@ -145,6 +152,7 @@ SET
     blank = blank + %(blank)s,
     quarantined = quarantined + %(quarantined)s,
     created = created + %(created)s,
+    expected_count = expected_count + %(expected_count)s,
     expected_sum = mod(expected_sum + %(expected_sum)s::numeric, 18446744073709551616),
     expected_xor = expected_xor # %(expected_xor)s::bigint,
     created_sum = mod(created_sum + %(created_sum)s::numeric, 18446744073709551616),
@@ -161,13 +169,14 @@ UPDATE segue.partitions
 SET
     row_count = %(row_count)s, quarantined_rows = %(quarantined_rows)s, elements = %(elements)s, linked = %(linked)s,
     merged = %(merged)s, blank = %(blank)s, quarantined = %(quarantined)s, created = %(created)s,
+    expected_count = %(expected_count)s,
     expected_sum = %(expected_sum)s::numeric, expected_xor = %(expected_xor)s::bigint,
     created_sum = %(created_sum)s::numeric, created_xor = %(created_xor)s::bigint,
     source_sum = %(source_sum)s::numeric, source_xor = %(source_xor)s::bigint
 WHERE run_id = %(run_id)s AND ordinal = %(ordinal)s AND lease_token = %(token)s
 
 -- name: read_quarantine
-SELECT run_id, key, payload, elements, reason, attempts, created_at
+SELECT run_id, key, pointer, payload, elements, reason, attempts, created_at
 FROM segue.quarantine
 WHERE run_id = %(run_id)s
 ORDER BY key, ordinal

@@ -10,23 +10,35 @@ from sqlalchemy.exc import DBAPIError
 
 from sql.database import Database
 from sql.errors import wrap
+from sql.schema.adoption import transaction_of
+from sql.schema.catalog import ensure_catalog
 
 __all__ = ["application_schema", "downgrade", "upgrade"]
 
 
-def upgrade(database: Database, *, schema: str = "public", revision: str = "head") -> None:
+def upgrade(database: Database, *, schema: str = "public", revision: str = "head") -> dict[str, list[str]]:
     """Bring the database to a revision in one transaction; touches nothing of the application's own.
+
+    The catalog that an earlier upgrade had to leave out is made or adopted as soon as nothing stands in its way.
 
     Args:
         database: where.
-        schema: the application's schema, home of ``tags``, ``song_tags`` and ``tag_synonyms``.
+        schema: the application's schema, home of ``tags``, ``song_tags``, ``tag_synonyms`` and the catalog.
         revision: an Alembic revision.
 
+    Returns:
+        Per table of the application's, with its schema, what keeps Segue from using it for the catalog, of which then
+        no table was made or adopted; empty when the catalog is there.
+
     Raises:
-        sql.schema.adoption.IncompatibleTable: a table of ours exists in another shape; nothing was changed.
+        sql.schema.adoption.IncompatibleTable: a tag table exists in another shape; nothing was changed.
     """
     with _config(database, schema) as config:
         command.upgrade(config, revision)
+        connection: Connection = config.attributes["connection"]
+        if not transaction_of(connection).one("adoption.has_catalog_revision")["found"]:
+            return {}
+        return ensure_catalog(connection, schema)
 
 
 def downgrade(database: Database, *, schema: str = "public", revision: str = "base") -> None:

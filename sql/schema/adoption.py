@@ -1,42 +1,15 @@
 """Adopting tables that the application already has: compare shapes, add only what is missing and nullable."""
 
 import json
+from collections.abc import Mapping
+from typing import Any
 
-from sqlalchemy import Connection, inspect, text
+from sqlalchemy import Connection, text
 from sqlalchemy.sql import quoted_name
 
+from sql.database import Transaction
 from sql.errors import DatabaseError
-
-#: What each table must have, column → accepted types, and which columns must be unique together.
-SHAPES: dict[str, dict[str, tuple[str, ...]]] = {
-    "tags": {
-        "id": ("UUID",),
-        "name": ("TEXT", "VARCHAR"),
-        "normalized_name": ("TEXT", "VARCHAR"),
-        "category": ("TEXT", "VARCHAR"),
-        "color": ("TEXT", "VARCHAR"),
-        "usage_count": ("BIGINT", "INTEGER"),
-        "is_standard": ("BOOLEAN",),
-        "created_at": ("TIMESTAMP",),
-    },
-    "song_tags": {
-        "song_id": ("UUID", "BIGINT", "INTEGER", "TEXT", "VARCHAR"),
-        "tag_id": ("UUID",),
-        "added_by": ("UUID", "TEXT", "VARCHAR", "BIGINT", "INTEGER"),
-        "added_at": ("TIMESTAMP",),
-    },
-    "tag_synonyms": {
-        "id": ("UUID",),
-        "synonym": ("TEXT", "VARCHAR"),
-        "canonical_tag_id": ("UUID",),
-        "created_at": ("TIMESTAMP",),
-    },
-}
-UNIQUE: dict[str, tuple[frozenset[str], ...]] = {
-    "tags": (frozenset({"id"}), frozenset({"name"}), frozenset({"normalized_name"})),
-    "song_tags": (frozenset({"song_id", "tag_id"}),),
-    "tag_synonyms": (frozenset({"synonym"}),),
-}
+from sql.schema.differences import find_differences
 
 
 class IncompatibleTable(DatabaseError):
@@ -58,34 +31,43 @@ class IncompatibleTable(DatabaseError):
         self.differences = differences
 
 
-def adopt(connection: Connection, schema: str, table: str) -> bool:
-    """Adopt a table of the application's, adding the `run_id` column when it is missing.
+def adopt_or_create(connection: Connection, schema: str, table: str, definition: str) -> None:
+    """Adopt a table of the application's, adding the `run_id` column when it is missing, or create it.
 
-    Whether a table was created or adopted is recorded in `segue.tables`, not on the table.
+    Which of both is recorded in `segue.tables`, not on the table.
 
-    Returns:
-        False when the table does not exist, so that the caller creates it.
+    Args:
+        connection: with a transaction open.
+        schema: the application's.
+        table: its name.
+        definition: the statements that create it, with `{schema}` where its name goes.
 
     Raises:
         IncompatibleTable: it exists in another shape.
     """
-    exists = inspect(connection).has_table(table, schema)
-    added = _added_columns(connection, schema, table) if exists else []
-    name = _qualified(connection, schema, table)
-    for column in added:
-        connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {column} bigint")
+    transaction = transaction_of(connection)
+    place: dict[str, Any] = {"schema": schema, "table": table}
+    if found := find_differences(transaction, schema, table):
+        raise IncompatibleTable(f"{schema}.{table}", found)
+    exists = transaction.first("adoption.find_relation", **place) is not None
+    added = []
+    if not exists:
+        quoted = connection.dialect.identifier_preparer.quote(quoted_name(schema, None))
+        connection.exec_driver_sql(definition.format(schema=quoted).replace("%", "%%"))
+    elif "run_id" not in {row["name"] for row in transaction.all("adoption.list_columns", **place)}:
+        added = ["run_id"]
+        connection.exec_driver_sql(f"ALTER TABLE {_qualified(connection, schema, table)} ADD COLUMN run_id bigint")
     connection.execute(
         text(
             "INSERT INTO segue.tables (name, schema_name, is_adopted, added_columns)"
             " VALUES (:table, :schema, :adopted, cast(:added AS jsonb))"
         ),
-        {"table": table, "schema": schema, "adopted": exists, "added": json.dumps(added)},
+        {**place, "adopted": exists, "added": json.dumps(added)},
     )
-    return exists
 
 
 def release(connection: Connection, table: str) -> None:
-    """Undo `adopt`: drop a table that Segue created, or only the columns that it added."""
+    """Undo `adopt_or_create`: drop a table that Segue created, or only the columns that it added."""
     row = connection.execute(
         text("DELETE FROM segue.tables WHERE name = :table RETURNING schema_name, is_adopted, added_columns"),
         {"table": table},
@@ -98,40 +80,16 @@ def release(connection: Connection, table: str) -> None:
         connection.exec_driver_sql(f"DROP TABLE {name}")
 
 
-def _added_columns(connection: Connection, schema: str, table: str) -> list[str]:
-    """Return the columns to add to an existing table.
-
-    Raises:
-        IncompatibleTable: with every difference, not only the first.
-    """
-    found = {
-        column["name"]: str(column["type"]).partition("(")[0].split()[0]
-        for column in inspect(connection).get_columns(table, schema)
-    }
-    differences = []
-    for column, types in SHAPES[table].items():
-        if column not in found:
-            differences.append(f"column {column} ({types[0].lower()}) is missing")
-        elif found[column] not in types:
-            differences.append(f"column {column} is {found[column].lower()}, not {' or '.join(types).lower()}")
-    keys = _unique_sets(connection, schema, table)
-    differences += [
-        f"no unique key on ({', '.join(sorted(columns))})" for columns in UNIQUE[table] if columns not in keys
-    ]
-    if differences:
-        raise IncompatibleTable(f"{schema}.{table}", differences)
-    return [] if "run_id" in found else ["run_id"]
+def recorded(connection: Connection) -> Mapping[str, str]:
+    """Return the tables that were adopted or created, each with its schema."""
+    rows = connection.execute(text("SELECT name, schema_name FROM segue.tables")).all()
+    return {row.name: row.schema_name for row in rows}
 
 
-def _unique_sets(connection: Connection, schema: str, table: str) -> set[frozenset[str]]:
-    look = inspect(connection)
-    keys = {frozenset(look.get_pk_constraint(table, schema)["constrained_columns"])}
-    keys |= {frozenset(item["column_names"]) for item in look.get_unique_constraints(table, schema)}
-    return keys | {
-        frozenset(name for name in item["column_names"] if name)
-        for item in look.get_indexes(table, schema)
-        if item["unique"]
-    }
+def transaction_of(connection: Connection) -> Transaction:
+    """Return a connection's open transaction as one that runs named queries."""
+    driver: Any = connection.connection.driver_connection
+    return Transaction(driver)
 
 
 def _qualified(connection: Connection, schema: str, table: str) -> str:

@@ -54,3 +54,14 @@ def test_an_unknown_benchmark_is_a_usage_error() -> None:
     done = bench("everything")
     assert done.returncode == 2
     assert "usage: scripts/bench migrate" in done.stderr
+
+
+@pytest.mark.slow
+def test_bench_node_persist() -> None:
+    """Every case runs on a few files and gives the tables of the first one."""
+    done = bench("node-persist", "--quick", "--json")
+
+    assert 0 == done.returncode, done.stderr
+    cases = {case["case"]: case for case in json.loads(done.stdout)["cases"]}
+    assert 7 == len(cases)
+    assert all(case["median"] > 0 for case in cases.values())

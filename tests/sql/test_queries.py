@@ -2,25 +2,40 @@
 
 import re
 from importlib.resources import files
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql as psql
 
 from migrator import registry
+from migrator.migrations import snapshots
 from migrator.migrations.themes import MIGRATION
+from migrator.personal_data.tables import PERSONAL, application_names
 from migrator.source import KeyRange
 from sql import queries
 from sql.database import Database, compose
 
+ROOT = Path(__file__).parents[2]
 AREAS = sorted(
     path.name.removesuffix(".sql") for path in (files("sql") / "queries").iterdir() if path.name.endswith(".sql")
 )
 NAMES = [f"{area}.{name}" for area in AREAS for name in queries(area)]
 
+#: Areas whose templates are filled table by table; these tests prepare them.
+ELSEWHERE = {
+    **dict.fromkeys(
+        ("stage", "node_persist", "node_persist_image", "references", "files", "guards"),
+        "tests/node_persist/test_sql.py",
+    ),
+}
+
 #: Parts of other queries; they are prepared inside those.
 PARTS = re.compile(
-    r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto)$|constraints\.foreign_key_to_songs$"
+    r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto)$|constraints\.foreign_key_to_songs$|users\.of_"
+    r"|snapshots\.(plays|source_of_days|frame|average|deviation|made_|mended_|recorded_|stored_columns)|snapshots_changes\.heard_now"
+    r"|snapshots_image\.(expected_frame|expected_plays|mood|as_stored|this_frame)"
+    r"|stage\.merged|node_persist\.of_staged_|references\.(refers|hash_of_|run_of_row|is_as_written|record_written|user_without_file)"
 )
 #: Statements that PREPARE does not take.
 UTILITIES = ("lock", "create", "alter", "drop", "copy", "truncate", "analyze", "set ", "{definition}")
@@ -61,8 +76,33 @@ def fragments_for(step) -> dict[str, psql.Composable]:
         "target_key": psql.Identifier("song_id"),
         "definition": psql.SQL("SELECT 1"),
         "column": psql.Identifier("id"),
+        **application_names("public"),
+        "users_name": psql.Literal("users"),
+        "known": psql.SQL("ARRAY['users']"),
     }
-    return {**fragments, "expected": compose("themes.expected_pairs", fragments)}
+    return {**fragments, "expected": compose("themes_image.expected_pairs", fragments)}
+
+
+def table_for(name: str) -> dict[str, psql.Composable]:
+    """Return the fragments of the first table with personal data that a query is for."""
+    return next(
+        (table.fragments("public") for table in PERSONAL if name.split(".")[1] in (table.anonymized, table.erased)),
+        PERSONAL[0].fragments("public"),
+    )
+
+
+def fragments_of_snapshots(database: Database) -> dict[str, psql.Composable]:
+    """Return what the queries of the migration `snapshots` ask for."""
+    with database.transaction() as transaction:
+        settings = {option.name: option.default for option in snapshots.MIGRATION.options}
+        step = snapshots.MIGRATION.open(transaction, settings, "public")
+    page, _ = step.source.page(KeyRange("a", "b"))
+    parts = {"made": "made_by_insert", "mended": "mended_by_update", "recorded": "recorded_in_journal"}
+    return {
+        **step.in_range(KeyRange("a", "b")),
+        "page": page,
+        **{name: compose(f"snapshots.{part}", step.fragments) for name, part in parts.items()},
+    }
 
 
 def numbered(query: str) -> str:
@@ -80,13 +120,21 @@ def test_every_query_can_be_prepared(kind: str, database_url: str, connection: p
     step = open_step(database, connection, kind)
     fragments = fragments_for(step)
     json_page, _ = step.source.reading(psql.SQL("to_jsonb(title)")).page(KeyRange("a", "b"))
+    of_snapshots = {**fragments, **fragments_of_snapshots(database)}
     with connection.transaction(force_rollback=True):
         for name in ("create_stage", "create_words"):
             connection.execute(compose(f"vocabulary.{name}"))
+        connection.execute(compose("themes.discover_texts", fragments), {"split": step.split})
         for number, name in enumerate(NAMES):
+            if name.partition(".")[0] in ELSEWHERE:
+                continue
             given = {**fragments, "page": json_page} if name.startswith("pure_step.") else fragments
+            given = of_snapshots if name.startswith("snapshots") and not PARTS.match(name) else given
+            given = {**fragments, **table_for(name)} if name.startswith("users.") else given
+            if PARTS.match(name):
+                continue
             text = numbered(compose(name, given).as_string(connection))
-            if PARTS.match(name) or text.lower().lstrip().startswith(UTILITIES) or name == "constraints.create_index":
+            if text.lower().lstrip().startswith(UTILITIES) or name == "constraints.create_index":
                 continue
             result = connection.pgconn.prepare(f"query_{number}".encode(), text.encode())
             assert (name, b"") == (name, result.error_message)
@@ -95,6 +143,7 @@ def test_every_query_can_be_prepared(kind: str, database_url: str, connection: p
 
 def test_every_query_is_called() -> None:
     """A named query that no module names is dead."""
+    assert all((ROOT / test).is_file() for test in ELSEWHERE.values())
     sources = "\n".join(
         path.read_text()
         for package in ("migrator", "sql", "monitoring")
@@ -110,4 +159,4 @@ def test_every_query_is_called() -> None:
 
 def test_registry_knows_the_migrations() -> None:
     """Discovery finds the migrations that ship."""
-    assert ["themes"] == list(registry.discover())
+    assert ["node-persist", "snapshots", "themes"] == sorted(registry.discover())

@@ -124,7 +124,7 @@ def test_incompatible_table_is_refused_with_every_difference(bare) -> None:
 def test_users_tables_are_not_touched(bare) -> None:
     """An upgrade leaves the application's own tables as they are."""
     database, connection = bare
-    connection.execute("CREATE TABLE songs (id uuid PRIMARY KEY, themes text[]); CREATE TABLE users (id int)")
+    connection.execute("CREATE TABLE songs (id uuid PRIMARY KEY, themes text[]); CREATE TABLE listeners (id int)")
     before = set(describe(connection).splitlines())
 
     upgrade(database)

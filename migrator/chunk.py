@@ -1,0 +1,63 @@
+"""One chunk, one transaction: read from the stored checkpoint, convert, and move the checkpoint with it."""
+
+from dataclasses import dataclass
+
+from migrator import run_store
+from migrator.digest import Digest
+from migrator.errors import AccountingError
+from migrator.migration import Context, Converted, Counts, Step
+from sql.database import Database
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """A committed chunk.
+
+    Attributes:
+        converted: what it did.
+        is_done: whether it was the partition's last.
+        request: what an admin asks of the run: pause, cancel, or None.
+    """
+
+    converted: Converted
+    is_done: bool
+    request: str | None = None
+
+
+@dataclass(frozen=True)
+class Chunks:
+    """Converts chunks of one run, in this process.
+
+    Attributes:
+        database: where.
+        step: of the run's migration.
+        context: the run.
+        token: the lease's.
+    """
+
+    database: Database
+    step: Step
+    context: Context
+    token: str
+
+    def convert(self, ordinal: int, size: int) -> Chunk:
+        """Convert a partition's next chunk; after a lost COMMIT the stored checkpoint says what happened.
+
+        Raises:
+            LeaseLost: another worker has gone on from this checkpoint; nothing was changed.
+            AccountingError: elements were lost or counted twice; nothing was changed.
+        """
+        run_id = self.context.run_id
+        with self.database.transaction(repeatable_read=self.step.source.is_table) as transaction:
+            partition = run_store.partition(transaction, run_id, ordinal)
+            if partition.is_done:  # by a chunk of ours whose reply to COMMIT was lost
+                run_store.require_lease(transaction, run_id, self.token)
+                return Chunk(Converted(None, Counts(), Digest(), Digest(), Digest()), is_done=True)
+            converted = self.step.convert(transaction, self.context, partition.remaining, size)
+            if not converted.counts.adds_up:
+                raise AccountingError(f"run {run_id}, partition {ordinal}: {converted.counts} does not add up")
+            is_done = not converted.has_more and converted.counts.rows < size
+            request = run_store.save_checkpoint(
+                transaction, run_id, partition, converted, is_done=is_done, chunk_size=size, token=self.token
+            )
+        return Chunk(converted, is_done, request)
