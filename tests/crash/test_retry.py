@@ -17,6 +17,12 @@ from tests.crash.zygote import ROOT
 #: `segue` with shorter waits between its attempts.
 HASTY = "from migrator import cli, retry; retry.FIRST_WAIT_SECONDS = 0.01; cli.main()"
 
+#: Whether a process has the newest run, and its token is on every partition.
+HELD = """
+SELECT bool_and(part.lease_token = run.lease_token)
+FROM segue.runs AS run JOIN segue.partitions AS part ON part.run_id = run.id
+"""
+
 MIGRATE = ("migrate", "--batch-size", "6", "--workers", "1", "--json")
 
 
@@ -44,8 +50,8 @@ def test_a_lock_timeout_is_retried(lock, clean, database_url, segue_process, zyg
     lines: list[str] = []
     with psycopg.connect(database_url) as holder:
         process = segue_process("--lock-timeout-ms", "100", *MIGRATE)
-        # The lock is taken once the process holds the run, so that it meets a chunk and not the start.
-        wait_until(lambda: look(database_url, "SELECT holder IS NOT NULL FROM segue.runs"), "the run is held")
+        # The lock is taken once the process holds the run and its partitions, so that it meets a chunk and not the start.
+        wait_until(lambda: look(database_url, HELD), "the run is held")
         holder.execute(lock)
         reader = threading.Thread(target=lambda: lines.extend(process.stderr))
         reader.start()
