@@ -254,7 +254,10 @@ class Bench:
 def run_python(code: str, *arguments: str, env: Mapping[str, str] | None = None) -> Ended:
     """Run Python code as a process, in the environment of a user who has set nothing."""
     clean = {
-        name: value for name, value in os.environ.items() if not name.startswith("SEGUE_") and name != "DATABASE_URL"
+        name: value
+        for name, value in os.environ.items()
+        # Without its compiled modules, as PYTHONDONTWRITEBYTECODE leaves them, Python compiles ours at every start.
+        if not name.startswith(("SEGUE_", "PYTHON")) and name != "DATABASE_URL"
     }
     started = time.perf_counter()
     done = subprocess.run(
