@@ -1,6 +1,7 @@
 """SIGKILL at boundaries of a node-persist run: of the first run, of bringing it up to date, of its rollback; lost COMMITs."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,9 @@ from tests.crash.zygote import Zygote
 from tests.node_persist.people import accounts, rows, saved, tables, user, write_users
 from tests.node_persist.stores import file_name, write
 
-#: A run has some 700 boundaries, a resume takes half a second: a prime, so that the samples fall on all kinds of them.
-EVERY = 67
+#: A run has some 700 boundaries and a resume takes half a second. The suite takes a sample, by a prime so that it falls
+#: on all kinds of them; SEGUE_TEST_KILL_EVERY=1 takes every boundary, in about half an hour.
+EVERY = int(os.environ.get("SEGUE_TEST_KILL_EVERY", "67"))
 EVERY_COMMIT = 7
 
 RAN = {0, 4}

@@ -27,7 +27,7 @@ MIGRATOR_LAYERS = (
     | {"token_rotation"},
     {"worker", "worker_process", "removal"},
     {"migrations", "validation", "choice"},
-    {"repair", "vocabulary_preview"},
+    {"repair", "vocabulary_preview", "checkup"},
     {"runner", "rollback", "registry", "progress", "personal_data"},
     {"dry_run"},
     {"report"},
