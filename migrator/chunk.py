@@ -1,11 +1,12 @@
 """One chunk, one transaction: read from the stored checkpoint, convert, and move the checkpoint with it."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from migrator import run_store
 from migrator.digest import Digest
 from migrator.errors import AccountingError
 from migrator.migration import Context, Converted, Counts, Step
+from migrator.run_store import Wishes
 from sql.database import Database
 
 
@@ -16,12 +17,12 @@ class Chunk:
     Attributes:
         converted: what it did.
         is_done: whether it was the partition's last.
-        request: what an admin asks of the run: pause, cancel, or None.
+        wishes: what an admin asks of the run.
     """
 
     converted: Converted
     is_done: bool
-    request: str | None = None
+    wishes: Wishes = field(default_factory=Wishes)
 
 
 @dataclass(frozen=True)
@@ -57,7 +58,7 @@ class Chunks:
             if not converted.counts.adds_up:
                 raise AccountingError(f"run {run_id}, partition {ordinal}: {converted.counts} does not add up")
             is_done = not converted.has_more and converted.counts.rows < size
-            request = run_store.save_checkpoint(
+            wishes = run_store.save_checkpoint(
                 transaction, run_id, partition, converted, is_done=is_done, chunk_size=size, token=self.token
             )
-        return Chunk(converted, is_done, request)
+        return Chunk(converted, is_done, wishes)

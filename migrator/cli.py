@@ -1,13 +1,18 @@
-"""The command line: the one place that reads options and the environment and puts the parts together."""
+"""The command line: the one place that reads options and the environment and puts the parts together.
+
+Commands of sibling packages are found by their entry points, so that nothing here imports them.
+"""
 
 import os
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
-from migrator.commands.control import cancel, pause, resume
+from migrator.commands.control import cancel, pause, resume, set_
 from migrator.commands.database import db, load
+from migrator.commands.doctor import doctor
 from migrator.commands.inspect import certificate, quarantine, status, validate
 from migrator.commands.keys import keys
 from migrator.commands.migrate import migrate, rollback
@@ -17,10 +22,42 @@ from migrator.commands.vocabulary import vocabulary
 from migrator.errors import Exit
 from sql import failpoints
 
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoints
+
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
 
-@click.group(context_settings=SETTINGS)
+#: Where a package says which commands it adds: the command's name = its click command.
+PLUG_INS = "segue.commands"
+
+
+class Commands(click.Group):
+    """The group's own commands, and those that other packages bring; these are looked for only when they are needed."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return all names, for the listing in --help."""
+        return sorted({*super().list_commands(ctx), *(point.name for point in _plug_ins())})
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a command, one of our own before another package's; None when nobody has it."""
+        own = super().get_command(ctx, cmd_name)
+        if own is not None:
+            return own
+        for point in _plug_ins(name=cmd_name):
+            command = point.load()
+            assert isinstance(command, click.Command), f"{point.value} is no click command"
+            return command
+        return None
+
+
+def _plug_ins(**wanted: str) -> "EntryPoints":
+    from importlib.metadata import entry_points  # noqa: PLC0415 - commands of our own must not pay for the search
+
+    return entry_points(group=PLUG_INS, **wanted)
+
+
+@click.group(cls=Commands, context_settings=SETTINGS)
 @click.option(
     "--database-url",
     envvar="DATABASE_URL",
@@ -90,12 +127,14 @@ for item in (
     pause,
     resume,
     cancel,
+    set_,
     vocabulary,
     quarantine,
     certificate,
     users,
     keys,
     db,
+    doctor,
     load,
 ):
     segue.add_command(item)

@@ -41,6 +41,14 @@ class ChunkRetried(Event):
 
 
 @dataclass(frozen=True)
+class Throttled(Event):
+    """The run waits, because the database is under a load that its controls limit; told again while it lasts."""
+
+    reason: str
+    seconds: float
+
+
+@dataclass(frozen=True)
 class RunClosed(Event):
     """The run stopped: complete, paused, failed, cancelled or rolled back."""
 

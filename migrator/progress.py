@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from migrator.events import ChunkCommitted, ChunkRetried, Event, Observer, PhaseStarted, RunClosed
+from migrator.events import ChunkCommitted, ChunkRetried, Event, Observer, PhaseStarted, RunClosed, Throttled
 from monitoring.logs import logger
 
 
@@ -34,6 +34,8 @@ class Meter:
             self.chunk_size, self.note = event.chunk_size, ""
         elif isinstance(event, ChunkRetried):
             self.note = f"retry {event.attempt} in {event.wait_seconds:.1f} s: {event.reason}"
+        elif isinstance(event, Throttled):
+            self.note = f"waiting {event.seconds:.0f} s: {event.reason}"
         elif isinstance(event, RunClosed):
             self.phase = event.status
 

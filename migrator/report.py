@@ -69,6 +69,7 @@ def run_report(transaction: Transaction, run: Run, step: Step | None) -> dict[st
         "settings": dict(run.settings),
         "validated_equal": validation["equal"] if validation else None,
         "held_by": run.row["holder"] if run_store.is_held(transaction, run.id) else None,
+        "throttled": run.row["throttled"],
         "started_at": run.row["created_at"].isoformat(),
         "finished_at": run.row["finished_at"].isoformat() if run.row["finished_at"] else None,
         **(step.details(transaction, run.context) if step else {}),

@@ -48,6 +48,7 @@ class Request:
         is_fresh: start a new run even when the last one is complete.
         validation: `quick` reads back what was written, `full` recomputes everything, `none` trusts the checkpoints.
         limits: when to stop early.
+        controls: assignments such as `nice=1`, which the run keeps; see `migrator.controls`.
     """
 
     migration: Migration
@@ -58,6 +59,7 @@ class Request:
     is_fresh: bool = False
     validation: str = "quick"
     limits: Limits = field(default_factory=Limits)
+    controls: tuple[str, ...] = ()
 
 
 def with_defaults(request: Request) -> Request:

@@ -183,6 +183,19 @@ def note(
     )
 
 
+@dataclass(frozen=True)
+class Wishes:
+    """What an admin asks of a run that goes on.
+
+    Attributes:
+        request: pause, cancel, or None.
+        controls: the stored ones, see `migrator.controls`.
+    """
+
+    request: str | None = None
+    controls: Mapping[str, str] | None = None
+
+
 def save_checkpoint(
     transaction: Transaction,
     run_id: int,
@@ -192,7 +205,7 @@ def save_checkpoint(
     is_done: bool,
     chunk_size: int,
     token: str,
-) -> str | None:
+) -> Wishes:
     """Move the partition's cursor and totals in the chunk's own transaction; return what an admin asks of the run.
 
     Raises:
@@ -211,8 +224,7 @@ def save_checkpoint(
     )
     if saved is None:
         raise LeaseLost(f"run {run_id}, partition {partition.ordinal}: another worker has gone on from this checkpoint")
-    request: str | None = saved["request"]
-    return request
+    return Wishes(saved["request"], saved["controls"])
 
 
 def restate(transaction: Transaction, run_id: int, ordinal: int, recounted: Converted, *, token: str) -> None:

@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from migrator import repair, run_store
 from migrator.choice import choose_run, is_still_true, reread
 from migrator.chunk_size import FIRST_SIZE
+from migrator.controls import Controls
 from migrator.errors import LeaseLost, Stopped
 from migrator.events import Observer, PhaseStarted, RunClosed, tell
 from migrator.lease import Lease
@@ -19,8 +20,10 @@ from migrator.preflight import preflight
 from migrator.request import Request
 from migrator.retry import retrying
 from migrator.run_store import Partition, Run
+from migrator.set_controls import change_controls
 from migrator.states import RunState
 from migrator.stop import StopSignal
+from migrator.throttle import Throttle
 from migrator.validation import Validation, quick_check, validate
 from migrator.worker import Budget, Work
 from migrator.worker_process import chunks_of_workers
@@ -137,6 +140,16 @@ class Runner:
             sum(part.counts.rows for part in partitions),
             sum(part.counts.quarantined_rows for part in partitions),
         )
+        throttle = Throttle(
+            self.database,
+            run.id,
+            lease.token,
+            [step.fragments[target].as_string(None) for target in step.targets],
+            self.stop,
+            self.observers,
+            self._controls(run),
+            budget.watch,
+        )
         Work(
             run.id,
             chunks_of_workers(self.database, self.request, step, run.context, lease.token, len(partitions), self.stop),
@@ -144,8 +157,13 @@ class Runner:
             budget,
             self.observers,
             self.request.batch_size,
+            throttle,
         ).convert_all(partitions, self.request.workers)
         self._check_stop()
+
+    def _controls(self, run: Run) -> Controls:
+        """Return the run's controls with what this call was given; the rest is as it was set before."""
+        return self._retrying(run.id, lambda: change_controls(self.database, run.id, self.request.controls))
 
     def _plan(self, step: Step, run: Run, lease: Lease) -> Run:
         """Store the plan, the vocabulary and the partitions in one transaction; a resumed run has them already."""

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 
 from migrator.chunk import Chunk
 from migrator.chunk_size import ChunkSize
+from migrator.controls import Controls
 from migrator.events import ChunkCommitted, Observer, tell
 from migrator.migration import Converted
 from migrator.request import Limits
 from migrator.retry import retrying
 from migrator.run_store import Partition
 from migrator.stop import StopSignal
+from migrator.throttle import Throttle
 
 #: Converts a partition's next chunk of some size.
 Convert = Callable[[int, int], Chunk]
@@ -52,10 +54,14 @@ class Budget:
         with self._lock:
             self._rows += converted.counts.rows
             self._quarantined += converted.counts.quarantined_rows
-            if self._limits.max_seconds is not None and time.monotonic() - self._started >= self._limits.max_seconds:
-                self._stop.set("max-seconds")
+            self.watch()
             if self._limits.max_errors is not None and self._quarantined > self._allowed(self._limits.max_errors):
                 self._stop.set("max-errors")
+
+    def watch(self) -> None:
+        """Look at the time that this call has taken."""
+        if self._limits.max_seconds is not None and time.monotonic() - self._started >= self._limits.max_seconds:
+            self._stop.set("max-seconds")
 
     def _allowed(self, limit: str) -> float:
         if limit.endswith("%"):
@@ -74,6 +80,7 @@ class Work:
         budget: the call's limits.
         observers: told of every chunk.
         batch_size: rows of every chunk; None adapts to time.
+        throttle: stands before every chunk.
     """
 
     run_id: int
@@ -82,6 +89,7 @@ class Work:
     budget: Budget
     observers: tuple[Observer, ...]
     batch_size: int | None
+    throttle: Throttle
 
     def convert_all(self, partitions: list[Partition], workers: int) -> None:
         """Convert every unfinished partition, `workers` at a time; the first error stops the others."""
@@ -92,13 +100,22 @@ class Work:
         size = ChunkSize(self.batch_size or partition.chunk_size, is_fixed=self.batch_size is not None)
         is_done = False
         with self.chunks() as convert:
-            while not is_done and not self.stop.is_set and self.budget.admits_chunk():
+            while not is_done:
+                self.throttle.enter()
+                if self.stop.is_set or not self.budget.admits_chunk():
+                    self.throttle.leave()
+                    break
+                size.target_seconds = self.throttle.controls.chunk_ms / 1_000
                 started = time.monotonic()
-                chunk = retrying(lambda: convert(partition.ordinal, size.size), self.run_id, self.observers, self.stop)
-                if chunk.request is not None:
-                    self.stop.set(chunk.request)
+                try:
+                    chunk = retrying(
+                        lambda: convert(partition.ordinal, size.size), self.run_id, self.observers, self.stop
+                    )
+                finally:
+                    seconds = time.monotonic() - started
+                    self.throttle.leave()
+                self._obey(chunk)
                 is_done = chunk.is_done
-                seconds = time.monotonic() - started
                 counts = chunk.converted.counts
                 size.learn(counts.rows, seconds)
                 self.budget.spend(chunk.converted)
@@ -108,6 +125,14 @@ class Work:
                         self.run_id, partition.ordinal, counts.rows, seconds, size.size, counts.quarantined_rows
                     ),
                 )
+                self.throttle.rest(seconds)
+
+    def _obey(self, chunk: Chunk) -> None:
+        """Take in what an admin has asked since."""
+        if chunk.wishes.request is not None:
+            self.stop.set(chunk.wishes.request)
+        if chunk.wishes.controls is not None:
+            self.throttle.obey(Controls.of(chunk.wishes.controls))
 
 
 def in_parallel(workers: int, jobs: list[Callable[[], None]], stop: StopSignal) -> None:

@@ -1,1 +1,1 @@
-"""Watching: structured logs now; metrics, health, alerts and dashboards come with the serving side."""
+"""Watching: metrics of all processes, probes, error reports, logs, alert rules."""

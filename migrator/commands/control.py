@@ -1,4 +1,4 @@
-"""`segue pause`, `resume` and `cancel`."""
+"""`segue pause`, `resume`, `cancel` and `set`."""
 
 import click
 
@@ -8,6 +8,7 @@ from migrator.commands.session import Session, command, json_option, print_json,
 from migrator.errors import Refused
 from migrator.preflight import preflight
 from migrator.run_store import Run
+from migrator.set_controls import change_controls
 from migrator.states import RESUMABLE, RunState
 from sql.database import Transaction
 
@@ -78,3 +79,22 @@ def resume(session: Session, *, run_id: int, as_json: bool) -> None:
         raise Refused(f"run {run.id} is {run.status}; there is nothing to resume")
     settings = {name: value for name, value in run.settings.items() if value is not None}
     click.get_current_context().invoke(migrate, name=run.migration, as_json=as_json, **settings)
+
+
+@click.command(name="set")
+@click.argument("run_id", type=int, metavar="RUN")
+@click.argument("assignments", nargs=-1, metavar="[KEY=VALUE]...")
+@json_option
+@command
+def set_(session: Session, *, run_id: int, assignments: tuple[str, ...], as_json: bool) -> None:
+    """Change how hard RUN works and when it waits, while it goes on; without KEY=VALUE show it."""
+    with session.database() as database:
+        preflight(database, session.schema)
+        with database.transaction() as transaction:
+            run_store.find(transaction, run_id)
+        controls = change_controls(database, run_id, assignments)
+    if as_json:
+        print_json({"run_id": run_id, "controls": controls.said()})
+    else:
+        for key, value in controls.said().items():
+            say(f"{key:<18} {value}")

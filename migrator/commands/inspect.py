@@ -74,6 +74,8 @@ def _table(runs: list[dict[str, Any]]) -> None:
         )
         if run["error"]:
             say(f"  {run['error']}")
+        if run["throttled"] and run["held_by"]:
+            say(f"  waiting: {run['throttled']}")
         if run["status"] == RunState.COMPLETE and run["validated_equal"] is False:
             say(f"  its last validation found a mismatch; next: segue validate {run['run_id']}")
         if run["status"] in BUSY and not run["held_by"]:

@@ -10,6 +10,7 @@ from click.core import ParameterSource
 from migrator import registry, report, run_store
 from migrator.commands.narrate import tell_migrate, tell_rollback
 from migrator.commands.session import Session, command, json_option, print_json
+from migrator.controls import Controls
 from migrator.dry_run import rehearse
 from migrator.errors import Exit, Refused, Stopped, UsageError
 from migrator.migration import Migration, Step
@@ -118,6 +119,21 @@ def migration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     show_envvar=True,
     help="Stop (6) after this many chunks.",
 )
+@click.option(
+    "--nice",
+    type=click.FloatRange(0, 100),
+    envvar="SEGUE_NICE",
+    show_envvar=True,
+    metavar="R",
+    help="Sleep R times as long as each chunk took; the same as --set nice=R.",
+)
+@click.option(
+    "--set",
+    "assignments",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set a control of the run, as `segue set` does while it goes on; may be repeated.",
+)
 @migration_options
 @json_option
 @command
@@ -158,6 +174,8 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
         "max_errors",
         "max_seconds",
         "max_chunks",
+        "nice",
+        "assignments",
     }
     source_of = click.get_current_context().get_parameter_source
     settings = {
@@ -185,8 +203,16 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
             is_fresh=options["fresh"],
             validation="full" if options["validate"] else "none" if options["skip_validation"] else "quick",
             limits=Limits(options["max_seconds"], options["max_chunks"], options["max_errors"]),
+            controls=_assignments(options["nice"], options["assignments"]),
         )
     )
+
+
+def _assignments(nice: float | None, given: tuple[str, ...]) -> tuple[str, ...]:
+    """Return the controls to set; what cannot be meant is refused before anything starts."""
+    assignments = (*([] if nice is None else [f"nice={nice:g}"]), *given)
+    Controls().changed(assignments)
+    return assignments
 
 
 def _run(database: Database, request: Request, stop: StopSignal, observers: Any) -> tuple[dict[str, Any], Exit]:

@@ -161,7 +161,9 @@ SET
     source_xor = source_xor # %(source_xor)s::bigint,
     checkpoint_at = clock_timestamp()
 WHERE run_id = %(run_id)s AND ordinal = %(ordinal)s AND seq = %(seq)s AND lease_token = %(token)s
-RETURNING (SELECT request FROM segue.runs WHERE id = %(run_id)s) AS request
+RETURNING
+    (SELECT request FROM segue.runs WHERE id = %(run_id)s) AS request,
+    (SELECT controls FROM segue.runs WHERE id = %(run_id)s) AS controls
 
 -- name: restate_partition
 -- After a repair: the partition's counts and digests, taken anew from its whole range.

@@ -20,12 +20,22 @@ ALLOWED = {
 
 #: Layers inside migrator, lowest first; a file imports only from layers at or below its own.
 MIGRATOR_LAYERS = (
-    {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"},
+    {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"} | {"controls"},
     {"source", "retry", "migration", "request", "erasures"},
     {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"},
-    {"lease", "chunk", "songs", "vocabulary_files", "pure_step", "themes_image", "snapshots_image", "node_persist"}
+    {
+        "lease",
+        "chunk",
+        "throttle",
+        "songs",
+        "vocabulary_files",
+        "pure_step",
+        "themes_image",
+        "snapshots_image",
+        "node_persist",
+    }
     | {"token_rotation"},
-    {"worker", "worker_process", "removal"},
+    {"worker", "worker_process", "removal", "set_controls"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},
     {"runner", "rollback", "registry", "progress", "personal_data"},
