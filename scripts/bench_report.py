@@ -89,7 +89,9 @@ def print_table(facts: dict[str, Any], rows: list[Row], about: str) -> None:
     before, after = facts["load_average"]["before"], facts["load_average"]["after"]
     print(f"{facts['server']}, {facts['cores']} cores, load average {before[0]:.2f} before and {after[0]:.2f} after")
     print(f"{about}; {facts['repeats']} repeats")
-    print(f"interpreter's start-up {facts['startup_seconds']:.3f} s taken off segue's processes, but not in [ ]\n")
+    if "startup_seconds" in facts:
+        print(f"interpreter's start-up {facts['startup_seconds']:.3f} s taken off segue's processes, but not in [ ]")
+    print()
     print(f"{'case':<50} {'median':>8} {'min .. max':>17} {'whole':>9} {'ratio':>7} {'whole':>7}  {'target':<7} met")
     for row in rows:
         whole = f"[{median(row.with_startup):.2f}]" if row.with_startup else ""

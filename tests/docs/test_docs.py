@@ -23,8 +23,12 @@ REFERENCE = TEXTS["docs/reference.md"]
 def commands(command: click.Command = group, path: tuple[str, ...] = ("segue",)) -> Iterator[tuple[str, click.Command]]:
     """Yield every command of the program with its full name."""
     yield " ".join(path), command
-    for name, inner in getattr(command, "commands", {}).items():
-        yield from commands(inner, (*path, name))
+    if isinstance(command, click.Group):
+        context = click.Context(command)
+        for name in command.list_commands(context):
+            inner = command.get_command(context, name)
+            assert inner is not None, f"{' '.join(path)} lists {name} and does not have it"
+            yield from commands(inner, (*path, name))
 
 
 COMMANDS = dict(commands())

@@ -6,11 +6,14 @@ program's output, `SEGUE_TEST_UPDATE=1 scripts/test tests/docs/test_runbooks.py`
 
 import os
 import re
+import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 
+import psutil
 import pytest
 
 from tests.docs.pages import ROOT, Block, blocks, masked
@@ -23,22 +26,27 @@ _PROGRESS = re.compile(r'^\{.*"event": "[A-Z]\w+".*\}\n', re.MULTILINE)
 #: Which songs a validation's sample holds is chance.
 _SAMPLE = re.compile(r"^.* by the sample re-computed in Python\n", re.MULTILINE)
 
+#: The port of `segue serve` in the pages; a free one takes its place.
+PORT = "8000"
+
 Shell = Callable[[str], str]
 
 
 @pytest.fixture
-def shell(bare_url: str, tmp_path: Path) -> Shell:
-    """Return a function that runs a block as an operator would: own database, `segue` and `psql` on the PATH."""
+def shell(bare_url: str, tmp_path: Path) -> Iterator[Shell]:
+    """Yield a function that runs a block as an operator would: own database, `segue` and `psql` on the PATH."""
     from sql.binaries import find
 
     (tmp_path / "docs").symlink_to(ROOT / "docs")
     programs = next(find(os.environ.get("SEGUE_TEST_PG_BIN"))).bin
     path = os.pathsep.join([str(Path(sys.executable).parent), os.environ["PATH"], str(programs)])
     environment = {**os.environ, "DATABASE_URL": bare_url, "PATH": path, "PSQLRC": os.devnull, "PAGER": ""}
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = str(free.getsockname()[1])
 
     def run(script: str) -> str:
         done = subprocess.run(
-            ["bash", "-c", script],
+            ["bash", "-c", re.sub(rf"\b{PORT}\b", port, script)],
             cwd=tmp_path,
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -47,9 +55,17 @@ def shell(bare_url: str, tmp_path: Path) -> Shell:
             text=True,
             timeout=120,
         )
-        return _SAMPLE.sub("", _PROGRESS.sub("", done.stdout))
+        return _SAMPLE.sub("", _PROGRESS.sub("", re.sub(rf"\b{port}\b", PORT, done.stdout)))
 
-    return run
+    yield run
+    # What a page leaves running says so in a file of its own.
+    for started in tmp_path.glob("*.pid"):
+        with suppress(psutil.NoSuchProcess, ValueError):
+            process = psutil.Process(int(started.read_text()))
+            family = [process, *process.children(recursive=True)]
+            process.terminate()
+            for left in psutil.wait_procs(family, timeout=5)[1]:
+                left.kill()
 
 
 def steps(page: str) -> Iterator[tuple[Block, Block | None]]:

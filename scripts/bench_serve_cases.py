@@ -1,0 +1,174 @@
+"""The cases of `scripts/bench serve` beside the end-to-end one: look-ups, hit ratio, freshness, peers, search."""
+
+import argparse
+import random
+import re
+import subprocess
+import threading
+import time
+import urllib.request
+from contextlib import contextmanager
+from statistics import median
+from typing import TYPE_CHECKING, Any
+
+import psycopg
+from bench_data import WrongResult
+from bench_report import Row
+from bench_serve_data import keystrokes, misspelled
+from bench_serve_load import pace, path_of
+from bench_serve_peers import percentiles, postgres_left, postgres_trigrams, redis_sets, sqlite_fts, tantivy_prefix
+from bench_serve_process import serving
+from service.freshness.feed import load_tags
+from service.suggest.index import TagIndex
+from service.suggest.query import Query
+from tests.redis_server import redis_server
+
+from sql.database import Database
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
+
+LOOK_UPS = 2_000
+
+
+def _of_length(found: "Sequence[str]", length: int) -> list[str]:
+    rng = random.Random(length)
+    drawn = {name[:length].strip() for name in rng.choices(found[: len(found) // 2], k=4 * LOOK_UPS)}
+    return sorted(text for text in drawn if text)[:LOOK_UPS]
+
+
+def in_process(url: str, found: "Sequence[str]") -> list[Row]:
+    """Build the index in this process and look prefixes up in it, each once, nothing cached."""
+    database = Database(url)
+    started = time.monotonic()
+    index = TagIndex.build(load_tags(database, "public"), 0)
+    rows = [Row("index, build from the database", [time.monotonic() - started])]
+    database.close()
+    seen = []
+    for length in range(1, 6):
+        middle, last = percentiles(lambda text: index.suggest(Query(text)), _of_length(found, length))
+        seen.append(last)
+        rows.append(Row(f"index, {length} characters, p50", [middle], unit="µs"))
+    rows.append(Row("index, 1 to 5 characters, p99", [max(seen)], unit="µs", note="the worst length"))
+    rng = random.Random(11)
+    typed = [misspelled(name, rng) for name in rng.choices(found, k=4 * LOOK_UPS) if len(name) > 8]
+    wrong = sorted(
+        {text for text in typed if not any(s.band != "typo" for s in index.suggest(Query(text)).suggestions)}
+    )
+    middle, last = percentiles(lambda text: index.suggest(Query(text)), wrong[:LOOK_UPS])
+    rows.append(Row("index, one typing error, p50", [middle], unit="µs"))
+    rows.append(Row("index, one typing error, p99", [last], unit="µs", note=f"{len(wrong[:LOOK_UPS]):,} queries"))
+    return rows
+
+
+def hit_ratio(url: str, found: "Sequence[str]", count: int) -> list[Row]:
+    """Replay a log of keystrokes on a server that has warmed itself up, and read its own counters."""
+    with serving(url, "--cache-entries", "50000", core=None) as segue:
+        before = _lookups(segue.text("/metrics"))
+        for query in keystrokes(list(found), count, seed=5):
+            with urllib.request.urlopen(segue.url + path_of(query)) as answer:
+                answer.read()
+        after = _lookups(segue.text("/metrics"))
+        stale = _sample(segue.text("/metrics"), "segue_staleness_seconds")
+    hits = after.get("hit", 0) - before.get("hit", 0)
+    asked = sum(after.values()) - sum(before.values())
+    if asked < count:
+        raise WrongResult(f"{count:,} requests made only {asked:,} look-ups")
+    row = Row("cache, keystrokes by Zipf's law", [hits / asked], unit="", note=f"staleness {stale:.2f} s then")
+    row.ratio, row.target, row.limit = hits / asked, 0.80, None
+    return [row]
+
+
+def _lookups(metrics: str) -> dict[str, float]:
+    found: dict[str, float] = {}
+    for labels, value in re.findall(r"^segue_cache_lookups_total\{([^}]*)\} (\S+)", metrics, re.MULTILINE):
+        if 'cache="suggestions"' in labels and 'tier="memory"' in labels:
+            result = re.search(r'result="(\w+)"', labels)
+            assert result is not None
+            found[result[1]] = found.get(result[1], 0.0) + float(value)
+    return found
+
+
+def _sample(metrics: str, name: str) -> float:
+    values = [float(value) for value in re.findall(rf"^{name}(?:\{{[^}}]*\}})? (\S+)", metrics, re.MULTILINE)]
+    return max(values, default=float("nan"))
+
+
+def visibility(url: str, options: argparse.Namespace) -> list[Row]:
+    """Commit new tags one by one under load; a tag is visible when no worker leaves it out any more."""
+    seen = []
+    with (
+        serving(url, "--workers", "2", core=None) as segue,
+        _under_load(segue, options),
+        psycopg.connect(url) as writer,
+    ):
+        for number in range(5 if options.quick else 40):
+            name = f"qqfresh {number:04d}"
+            writer.execute("INSERT INTO tags (name, normalized_name) VALUES (%s, %s)", [name, name])
+            writer.commit()
+            committed = last_miss = time.monotonic()
+            while time.monotonic() - last_miss < 0.5:
+                asked = time.monotonic()
+                with urllib.request.urlopen(segue.url + path_of(name)) as answer:  # a new connection: any worker
+                    if name.encode() not in answer.read():
+                        last_miss = asked
+                if asked - committed > 30:
+                    raise WrongResult(f"{name!r} is not visible in every worker after 30 s")
+            seen.append(last_miss - committed)
+        writer.execute("DELETE FROM tags WHERE name LIKE 'qqfresh %'")
+        writer.commit()
+    seen.sort()
+    note = f"under {options.rate:,} requests/s; {len(seen)} tags, polled"
+    return [
+        Row("a new tag in every worker, p50", [median(seen)], note=note),
+        Row("a new tag in every worker, p99", [seen[int(len(seen) * 0.99)]], note=note),
+    ]
+
+
+@contextmanager
+def _under_load(segue: Any, options: argparse.Namespace) -> "Iterator[None]":
+    ended = threading.Event()
+
+    def load() -> None:
+        while not ended.is_set():
+            pace(segue.url, segue.pid, [path_of(text) for text in ("a", "be", "cla")], options.rate, 5)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join()
+
+
+def peers(url: str, found: "Sequence[str]") -> list[Row]:
+    """Have others complete the same prefixes of one to five characters."""
+    queries = [text for length in range(1, 6) for text in _of_length(found, length)[: LOOK_UPS // 10]]
+    rng = random.Random(12)
+    wrong = [misspelled(name, rng) for name in rng.choices(found, k=100) if len(name) > 8]
+    rows: list[Row] = []
+
+    def add(case: str, look: Any, asked: "Sequence[str]" = queries) -> None:
+        middle, last = percentiles(look, asked)
+        rows.append(Row(f"{case}, p50", [middle], unit="µs", note=f"p99 {last:,.0f} µs"))
+
+    with postgres_left(url) as look:
+        add("PostgreSQL, left(name, n) indexes", look)
+    with postgres_trigrams(url) as look:
+        add("PostgreSQL, pg_trgm, one typing error", look, wrong)
+    try:
+        with redis_server() as redis_url, redis_sets(redis_url, found) as look:
+            add("Redis, sorted sets", look)
+    except (FileNotFoundError, subprocess.CalledProcessError) as error:
+        raise WrongResult(f"Redis: {error}; first: apt-get install redis-server") from error
+    with sqlite_fts(found) as look:
+        add("SQLite FTS5, prefix='1 2 3'", look)
+    with tantivy_prefix(found) as look:
+        add("tantivy, regular expression", look)
+    return rows
+
+
+def searches(bench: Any, songs: int, *, peer: bool) -> list[Row]:
+    """Search songs by tags."""
+    raise NotImplementedError

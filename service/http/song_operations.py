@@ -1,0 +1,139 @@
+"""Searching songs by their tags, with exact counts of what else there is."""
+
+from typing import Any, Final
+
+from service.http import shapes
+from service.http.operations import Call, Operation, Reply
+from service.http.parameters import Parameter, choice, names, text, whole
+from service.http.problems import NOT_FOUND, Fault, Problem, invalid
+from service.search import fallback
+from service.search.query import BadCursor, BadQuery, SearchPage, SearchQuery
+
+_GROUP: Final = "Songs"
+
+_EXAMPLE: Final[dict[str, Any]] = {
+    "songs": [
+        {
+            "key": "7c9e6679-7425-40de-944b-e07fc1f90ae7",
+            "title": "Come, Holy Ghost",
+            "tags": [{"id": "0b8f6f3c-52d5-4a3e-9e0c-6d2f2f8f7a01", "name": "Holy Spirit", "category": "theme"}],
+        }
+    ],
+    "total": 1,
+    "next": None,
+    "facets": [
+        {
+            "category": "theme",
+            "songs": 1,
+            "tag_count": 1,
+            "tags": [{"id": "0b8f6f3c-52d5-4a3e-9e0c-6d2f2f8f7a01", "name": "Holy Spirit", "songs": 1}],
+            "is_disjunctive": False,
+        }
+    ],
+    "unknown": [],
+}
+
+
+def operations() -> list[Operation]:
+    """Return the search."""
+    cursor = Parameter(
+        name="cursor",
+        description="Where the page begins: `next` of the page before; missing for the first page.",
+        read=str,
+        schema={"type": "string", "minLength": 1, "maxLength": 1_500},
+    )
+    return [
+        Operation(
+            method="GET",
+            path="/v1/songs/search",
+            name="search_songs",
+            group=_GROUP,
+            summary="Find songs by their tags and title",
+            description=(
+                "Synonyms are understood. Facets count, exactly, the tags of all songs found, not of the page. A category in "
+                "`disjunctive` is counted as if none of its tags were asked for."
+            ),
+            quick=_from_memory,
+            handle=_from_database,
+            parameters=(
+                names("tags", 20, "Tags that a song must have.", example="grace,Holy Spirit"),
+                choice("match", ("all", "any"), "Whether a song must have all of `tags`, or any.", "all"),
+                names("not", 20, "Tags that no song may have."),
+                text("q", 200, "Every word must begin a word of the title."),
+                cursor,
+                whole("limit", 1, 100, 20, "Songs on a page."),
+                whole("facets", 0, 100, 10, "Tags shown per category; 0 for no facets."),
+                names("categories", 20, "The categories that are counted; all when missing."),
+                names("disjunctive", 20, "Categories that are counted without their own filter."),
+            ),
+            answer=shapes.SongPage,
+            example=_EXAMPLE,
+            policy="search",
+            problems=(NOT_FOUND,),
+        )
+    ]
+
+
+def _from_memory(call: Call) -> Reply | None:
+    songs, index = call.state.songs, call.state.index
+    if call.state.settings.songs is None:
+        raise Problem(NOT_FOUND, "this server searches no songs; start it with --table")
+    if songs is None or index is None:
+        return None
+    try:
+        return _reply(songs.search(_query(call), index.resolve), call.state.settings.max_age)
+    except BadQuery as error:
+        raise _refusal(error) from None
+
+
+def _from_database(call: Call) -> Reply:
+    settings = call.state.settings
+    assert settings.songs is not None, "_from_memory looked"
+    try:
+        with call.state.watching_database():
+            page = fallback.search(call.state.database, settings.schema, settings.songs, _query(call))
+    except BadQuery as error:
+        raise _refusal(error) from None
+    return _reply(page, settings.max_age)
+
+
+def _query(call: Call) -> SearchQuery:
+    given = call.query
+    return SearchQuery(
+        tags=given["tags"],
+        match=given["match"],
+        without=given["not"],
+        text=given["q"] or "",
+        cursor=given["cursor"],
+        limit=given["limit"],
+        facets=given["facets"],
+        categories=given["categories"],
+        disjunctive=given["disjunctive"],
+    )
+
+
+def _refusal(error: BadQuery) -> Problem:
+    return invalid(Fault(str(error), parameter="cursor" if isinstance(error, BadCursor) else None))
+
+
+def _reply(page: SearchPage, max_age: int) -> Reply:
+    found = shapes.SongPage(
+        songs=tuple(
+            shapes.Song(hit.key, hit.title, tuple(shapes.SongTag(tag.id, tag.name, tag.category) for tag in hit.tags))
+            for hit in page.hits
+        ),
+        total=page.total,
+        next=page.cursor,
+        facets=tuple(
+            shapes.Facet(
+                facet.category,
+                facet.songs,
+                facet.tag_count,
+                tuple(shapes.FacetTag(count.tag.id, count.tag.name, count.songs) for count in facet.tags),
+                facet.is_disjunctive,
+            )
+            for facet in page.facets
+        ),
+        unknown=page.unknown,
+    )
+    return Reply(found, headers={"cache-control": f"public, max-age={max_age}"})

@@ -1,0 +1,83 @@
+"""Granian inside a worker, on a listening socket that the worker was given."""
+
+import asyncio
+import socket
+from typing import Any
+
+from granian._granian import SocketHolder
+from granian.constants import HTTPModes, Interfaces
+from granian.http import HTTP1Settings
+from granian.server.embed import Server
+
+#: Connections of one worker; the next ones wait in the socket's queue.
+_CONNECTIONS = 8_192
+#: Connections that wait to be accepted.
+BACKLOG = 2_048
+#: Of a request's head, in milliseconds: a client that dribbles is cut off.
+_HEAD_MS = 15_000
+
+
+class GranianServer(Server):
+    """An HTTP/1.1 server in the running event loop.
+
+    Granian would open a socket of its own for each worker (see supervisor.py for what that loses), so the one place
+    where it does is replaced. `tests/http/test_granian_server.py` fails when a new Granian has another such place.
+    """
+
+    def __init__(self, app: Any, listener: socket.socket) -> None:
+        super().__init__(
+            app,
+            interface=Interfaces.ASGINL,
+            http=HTTPModes.http1,
+            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS),
+            websockets=False,
+            backlog=BACKLOG,
+            backpressure=_CONNECTIONS,
+            log_enabled=False,
+        )
+        self._listener = listener
+        self._serving: asyncio.Task[None] | None = None
+
+    def _init_shared_socket(self) -> None:
+        self._ssp = None
+        self._shd = SocketHolder(self._listener.fileno(), False, BACKLOG)  # type: ignore[call-arg]  # granian's stub is behind
+
+    def start(self) -> None:
+        """Begin to accept."""
+        if self._serving is None:
+            self._serving = asyncio.get_running_loop().create_task(self.serve())
+
+    async def finish(self, seconds: float) -> bool:
+        """Accept no more and wait until what was begun is answered; False when it was not within this time."""
+        if self._serving is None:
+            return True
+        self.stop()
+        _, unfinished = await asyncio.wait([self._serving], timeout=seconds)
+        return not unfinished
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """Take the port for all workers; `listen` opens it.
+
+    Raises:
+        OSError: it is taken, or this machine has no such address.
+    """
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    listener = socket.socket(family, kind, protocol)
+    try:
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+    except OSError:
+        listener.close()
+        raise
+    listener.setblocking(False)
+    return listener
+
+
+def listen(listener: socket.socket) -> None:
+    """Let clients connect; until a worker accepts they wait.
+
+    Raises:
+        OSError: another server has taken the port since.
+    """
+    listener.listen(BACKLOG)

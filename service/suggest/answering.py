@@ -1,0 +1,96 @@
+"""From a query to an answer."""
+
+import time
+from collections.abc import Iterable, Iterator
+from typing import Final
+
+from service.suggest.creating import IsBanned, find_edited, judge
+from service.suggest.explain import explain
+from service.suggest.finding import Affinity, Finder
+from service.suggest.groups import groups_of
+from service.suggest.highlight import highlight, highlight_initials, highlight_misspelt
+from service.suggest.lookup import resolve
+from service.suggest.needle import Needle
+from service.suggest.query import Answer, Query, Suggestion
+from service.suggest.state import Companions, State
+from service.suggest.tag import Tag
+
+#: A companion without a count weighs by its place among so many.
+_PLACES: Final = 100
+
+
+def answer(state: State, query: Query, is_banned: IsBanned | None = None) -> Answer:
+    """Answer a query.
+
+    Args:
+        state: of the index.
+        query: the query.
+        is_banned: tells of a normalized name whether it is banned.
+
+    Raises:
+        ValueError: the limit is below 1.
+    """
+    if query.limit < 1:
+        raise ValueError(f"limit is {query.limit}; ask for at least 1 suggestion")
+    clock = time.perf_counter
+    begun = clock()
+    needle = Needle.of(query.text)
+    if not needle.text:
+        return Answer((), judge(needle, (), (), is_banned), (), state.version, {"normalize": clock() - begun})
+    folded = clock()
+    readers = state.readers(query.category)
+    affinity: Affinity = {}
+    if query.context:
+        chosen = _chosen(state, query.context)
+        for reader in readers:
+            reader.taken.update(row for tag in chosen if (row := reader.layer.rows.find(tag.id)) is not None)
+        affinity = _affinity(chosen, state.companions)
+    finder = Finder(readers, needle, query.limit, affinity)
+    finder.find_written()
+    stages = {"normalize": folded - begun}
+    edited: list[Tag] = []
+    found = clock()
+    if finder.may_be_typo:
+        finder.find_typos()
+        edited = find_edited(readers, needle)
+        stages["fuzzy"] = clock() - found
+    stages["index"] = found - folded
+    suggestions = tuple(_suggestions(finder, needle, affinity, is_explained=query.explain))
+    groups = groups_of(needle, query.context, has_initials=finder.has_initials, is_fuzzy=finder.is_fuzzy)
+    return Answer(suggestions, judge(needle, finder.alike, edited, is_banned), groups, state.version, stages)
+
+
+def _suggestions(finder: Finder, needle: Needle, affinity: Affinity, *, is_explained: bool) -> Iterator[Suggestion]:
+    for band, (reader, row, synonym, marks) in finder.found:
+        tag = reader.layer.rows.tag(row)
+        antecedent = None if synonym < 0 else reader.layer.antecedent(synonym)
+        if band == "initials":
+            ranges = highlight_initials(tag.name, len(needle.text))
+        elif marks:
+            ranges = highlight(antecedent or tag.name, marks)
+        else:
+            ranges = highlight_misspelt(antecedent or tag.name, needle.words)
+        why = None
+        if is_explained:
+            together = affinity.get(tag.id)
+            why = explain(band, needle.text, tag, antecedent, together[1] if together else None)
+        yield Suggestion(tag, band, antecedent, ranges, why)
+
+
+def _chosen(state: State, context: Iterable[str]) -> list[Tag]:
+    chosen = (state.get(item) or resolve(state, item) for item in context)
+    return list({tag.id: tag for tag in chosen if tag is not None}.values())
+
+
+def _affinity(chosen: Iterable[Tag], companions: Companions) -> Affinity:
+    """Add up what goes with the chosen tags."""
+    weights: dict[str, tuple[int, str]] = {}
+    strongest: dict[str, int] = {}
+    for tag in chosen:
+        for place, companion in enumerate(companions.get(tag.id, ())):
+            other, weight = (companion, max(1, _PLACES - place)) if isinstance(companion, str) else companion
+            total, name = weights.get(other, (0, tag.name))
+            if weight > strongest.get(other, 0):
+                strongest[other], name = weight, tag.name
+            weights[other] = total + weight, name
+    return weights

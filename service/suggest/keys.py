@@ -1,0 +1,153 @@
+"""Sorted keys: which tags have a word that begins with a prefix, best first, in microseconds."""
+
+from array import array
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from pyroaring import BitMap
+
+#: A prefix that begins more keys than this has its tags sorted beforehand.
+HOT: Final = 64
+#: Every so many keys one is copied, so that most of a search is done by C on a list.
+_STEP: Final = 32
+_SAMPLE_BYTES: Final = 24
+#: So many samples after the first the last is looked for before it is anywhere.
+_NEAR: Final = HOT // _STEP + 2
+_SPACE, _CONTINUATION_FIRST, _CONTINUATION_LAST = 0x20, 0x80, 0xBF
+
+#: The first key of some neighbours, and the one behind the last.
+Span = tuple[int, int]
+
+#: Tags in the order of their numbers, which is that of their ranks.
+Ranked = Sequence[int] | BitMap
+
+
+class Keys:
+    """Immutable keys over one block of texts.
+
+    A key is a place in the block: its text goes from there to the next NUL. Each has a number, and numbers are given by
+    rank, so the best of a prefix are its smallest numbers. For prefixes of more than `HOT` keys the numbers are kept
+    as a bitmap: it yields them in order, as many as are wanted, also after some of them went out of use.
+
+    Args:
+        block: UTF-8, NUL after each text, padded (see `text_order`).
+        places: of the keys, sorted by their texts.
+        numbers: of the keys, in the same order.
+    """
+
+    __slots__ = ("_block", "_hot", "_numbers", "_places", "_samples")
+
+    def __init__(self, block: bytes, places: NDArray[np.int64], numbers: NDArray[np.uint32]) -> None:
+        self._block = block
+        self._places = memoryview(places.astype(np.uint32))
+        self._numbers = np.ascontiguousarray(numbers)
+        self._samples = [block[place : place + _SAMPLE_BYTES] for place in places[::_STEP].tolist()]
+        self._hot = _sort_hot(block, places, self._numbers)
+
+    def __len__(self) -> int:
+        return len(self._places)
+
+    def find(self, prefix: bytes, span: Span | None = None) -> Ranked:
+        """Return the numbers of all keys that begin with the prefix, in order, each once.
+
+        Args:
+            prefix: the prefix.
+            span: of the keys, if it is known.
+        """
+        hot = self._hot.get(prefix)
+        if hot is not None:
+            return hot
+        first, last = span or self._span(prefix)
+        if last - first < 2:
+            found: list[int] = self._numbers[first:last].tolist()
+            return found
+        return list(dict.fromkeys(np.sort(self._numbers[first:last]).tolist()))
+
+    def find_repeated(self, prefix: bytes, times: int) -> Ranked:
+        """Return the numbers that have at least so many keys with the prefix."""
+        if times == 1:
+            return self.find(prefix)
+        first, last = self._span(prefix)
+        numbers = np.sort(self._numbers[first:last])
+        return list(dict.fromkeys(numbers[times - 1 :][numbers[times - 1 :] == numbers[: 1 - times]].tolist()))
+
+    @property
+    def hot_prefixes(self) -> list[bytes]:
+        """The prefixes whose tags are sorted beforehand."""
+        return list(self._hot)
+
+    def unite(self, prefixes: Iterable[tuple[bytes, Span | None]], among: BitMap | None) -> BitMap:
+        """Return the numbers of all keys that begin with one of the prefixes, if they are among others; None: all."""
+        united, few = BitMap(), []
+        for prefix, span in prefixes:
+            hot = self._hot.get(prefix)
+            if hot is not None:
+                united |= hot if among is None else hot & among
+            else:
+                first, last = span or self._span(prefix)
+                few.append(self._numbers[first:last])
+        if few:
+            found = ranked(np.concatenate(few))
+            united |= found if among is None else found & among
+        return united
+
+    def _span(self, prefix: bytes) -> tuple[int, int]:
+        """Return the first key with the prefix and the first behind all of them."""
+        block, places, samples, size = self._block, self._places, self._samples, len(prefix)
+        # Samples tell in which step a key lies; one that was cut before the prefix ends cannot tell it alone.
+        cut = prefix[:_SAMPLE_BYTES]
+        low = bisect_left(samples, cut)
+        if size < _SAMPLE_BYTES:
+            beyond = prefix + b"\xff"
+            # Nearly always there are few: what has many keys is hot.
+            high = bisect_left(samples, beyond, low, min(low + _NEAR, len(samples)))
+            if high == low + _NEAR:
+                high = bisect_left(samples, beyond, high)
+            first_end, last_begin = low, high
+        else:
+            high = bisect_right(samples, cut, low)
+            first_end, last_begin = high, low
+
+        def key(place: int) -> bytes:
+            return block[place : place + size]
+
+        end = len(places)
+        first = bisect_left(places, prefix, max(0, low - 1) * _STEP, min(first_end * _STEP, end), key=key)
+        last = bisect_right(places, prefix, max(first, (last_begin - 1) * _STEP), min(high * _STEP, end), key=key)
+        return first, last
+
+
+def ranked(numbers: NDArray[np.uint32]) -> BitMap:
+    """Return numbers as a bitmap; sorted ones are faster."""
+    return BitMap(array("I", numbers.tobytes()))
+
+
+def _sort_hot(block: bytes, places: NDArray[np.int64], numbers: NDArray[np.uint32]) -> dict[bytes, BitMap]:
+    """Return the numbers of every prefix that more than `HOT` keys have.
+
+    A prefix of n bytes is hot where a key shares n bytes with the one `HOT` keys further on. Prefixes that nobody asks
+    for, because they end in a space or inside a character, are left out.
+    """
+    hot: dict[bytes, BitMap] = {}
+    octets = np.frombuffer(block, np.uint8)
+    alike = np.arange(max(0, len(places) - HOT))
+    size = 0
+    while len(alike):
+        near, far = octets[places[alike] + size], octets[places[alike + HOT] + size]
+        alike = alike[(near == far) & (near != 0)]
+        size += 1
+        breaks = np.flatnonzero(np.diff(alike) != 1) + 1
+        for first, last in pairwise([0, *breaks.tolist(), len(alike)]):
+            if first == last:
+                continue
+            begin = int(alike[first])
+            place = int(places[begin])
+            following = block[place + size]
+            if block[place + size - 1] == _SPACE or _CONTINUATION_FIRST <= following <= _CONTINUATION_LAST:
+                continue
+            hot[block[place : place + size]] = ranked(np.sort(numbers[begin : int(alike[last - 1]) + HOT + 1]))
+    return hot

@@ -1,0 +1,149 @@
+"""The last band: what may be meant when hardly anything begins with the text."""
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+from typing import Final
+
+from pyroaring import BitMap
+
+from service.suggest.folding import HAS_CJK
+from service.suggest.keys import Keys, Ranked
+from service.suggest.layer import Layer
+from service.suggest.misspellings import INDEXED, Meant
+from service.suggest.needle import MOST_WORDS, Needle
+from service.suggest.reader import Match, Reader, intersect
+
+#: From so many letters on two errors are forgiven in one word.
+_TWICE: Final = 8
+
+
+class _Found:
+    """The best rows so far of one layer; a match of the name goes before one of a synonym, and that before a longer.
+
+    Attributes:
+        reader: of the layer.
+        bar: with as many rows as are wanted, the worst rank among them; what is behind it need not be looked at.
+    """
+
+    def __init__(self, reader: Reader, most: int) -> None:
+        self.reader = reader
+        self.bar = len(reader.layer.rows)
+        self._most = most
+        self._rows: dict[int, tuple[int, Sequence[str]]] = {}
+
+    def add(self, starts: Ranked, synonyms: Ranked, marks: Sequence[str]) -> None:
+        """Take in rows by their names and by their synonyms."""
+        rows = self._rows
+        if starts:
+            for row in self.reader.rows(starts, self._most):
+                if row not in rows or rows[row][0] >= 0:
+                    rows[row] = -1, marks
+        if synonyms:
+            for row, synonym in self.reader.synonyms(synonyms, self._most).items():
+                if row not in rows or rows[row][0] > synonym:
+                    rows[row] = synonym, marks
+        if len(rows) >= self._most:
+            self.bar = sorted(rows)[self._most - 1]
+
+    def matches(self) -> list[Match]:
+        """Return the best rows."""
+        best = sorted(self._rows.items())[: self._most]
+        return [(self.reader, row, synonym, marks) for row, (synonym, marks) in best]
+
+
+def one_edit(reader: Reader, needle: Needle, most: int) -> list[Match]:
+    """Return the best rows with all words of the query, one of them misspelt, or with a space too many or missing."""
+    found = _Found(reader, most)
+    layer = reader.layer
+    if len(needle.words) <= MOST_WORDS:
+        for place, word in enumerate(needle.words):
+            if needle.is_editable(word) and (len(word) >= INDEXED or len(needle.words) > 1):
+                _add_meant(found, needle.words, place, 1)
+    for text in spacings(reader, needle):
+        key = text.encode()
+        found.add(layer.starts.find(key), layer.synonyms.find(key), (text,))
+    return found.matches()
+
+
+def two_edits(reader: Reader, needle: Needle, most: int) -> list[Match]:
+    """Return the best rows with two errors in a long word, or one error in each of two words."""
+    found = _Found(reader, most)
+    words = needle.words if len(needle.words) <= MOST_WORDS else []
+    long = [place for place, word in enumerate(words) if needle.is_editable(word) and len(word) >= INDEXED]
+    for place in long:
+        if len(words[place]) >= _TWICE:
+            _add_meant(found, words, place, 2)
+    for pair in combinations(long, 2):
+        _add_pair(found, words, pair)
+    return found.matches()
+
+
+def _add_meant(found: _Found, words: Sequence[str], place: int, edits: int) -> None:
+    layer = found.reader.layer
+    others = [*words[:place], *words[place + 1 :]]
+    starts, synonyms = _having(layer.starts, others), _having(layer.synonyms, others)
+    if others and not starts and not synonyms:
+        return
+    meant = found.reader.meant(words[place], edits)[0]
+    if others:
+        found.add(*_all_meant(layer, meant, starts, synonyms), ())
+        return
+    for best, beginning, names, called in meant:
+        if best > found.bar:
+            return
+        key = beginning.encode()
+        found.add(layer.starts.find(key, names), layer.synonyms.find(key, called), (beginning,))
+
+
+def _add_pair(found: _Found, words: Sequence[str], pair: tuple[int, int]) -> None:
+    layer = found.reader.layer
+    others = [word for place, word in enumerate(words) if place not in pair]
+    starts, synonyms = _having(layer.starts, others), _having(layer.synonyms, others)
+    if others and not starts and not synonyms:
+        return
+    for place in pair:
+        starts, synonyms = _all_meant(layer, found.reader.meant(words[place], 1)[0], starts, synonyms)
+    found.add(starts or (), synonyms or (), ())
+
+
+def _all_meant(
+    layer: Layer, meant: Sequence[Meant], starts: BitMap | None, synonyms: BitMap | None
+) -> tuple[BitMap, BitMap]:
+    """Return what has words that are meant, among what has the other words."""
+    keys = [each.beginning.encode() for each in meant]
+    return (
+        layer.starts.unite(zip(keys, (each.names for each in meant), strict=True), starts),
+        layer.synonyms.unite(zip(keys, (each.synonyms for each in meant), strict=True), synonyms),
+    )
+
+
+def _having(keys: Keys, words: Sequence[str]) -> BitMap | None:
+    """Return what has all of the words, or None if there are no words."""
+    return BitMap(intersect([keys.find(word.encode()) for word in words])) if words else None
+
+
+def spacings(reader: Reader, needle: Needle) -> Iterator[str]:
+    """Yield the texts that differ from the query by a space: one that is missing, too many, or typed beside its place.
+
+    The words before a new space must exist, which spares looking most texts up.
+    """
+    text, words = needle.text, reader.layer.misspellings
+    if HAS_CJK.search(text):
+        return
+    begin, before = 0, ""
+    was_known = is_known = True  # whether all words before the one before this exist, and whether that does too
+    for word in needle.words:
+        if begin and was_known:
+            yield text[: begin - 1] + text[begin:]
+            if len(word) > 1 and before + word[0] in words:
+                yield text[: begin - 1] + word[0] + " " + text[begin + 1 :]
+            if len(before) > 1 and before[:-1] in words:
+                yield text[: begin - 2] + " " + before[-1] + text[begin:]
+        for size in range(1, len(word)) if is_known else ():
+            if word[:size] in words:
+                place = begin + size
+                yield text[:place] + " " + text[place:]
+                if size + 1 < len(word):
+                    yield text[:place] + " " + text[place + 1 :]
+        was_known, is_known = is_known, is_known and word in words
+        begin, before = begin + len(word) + 1, word

@@ -1,0 +1,2 @@
+-- name: list_names
+SELECT normalized_name::text AS name FROM segue.banned_tags

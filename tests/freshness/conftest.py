@@ -1,0 +1,54 @@
+"""A followed database: triggers in place, and what the tests do with it."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+from uuid import UUID, uuid4
+
+import psycopg
+import pytest
+
+from sql.database import Database
+from sql.schema.serving import follow
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """The test's database."""
+    opened = Database(database_url)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def followed(database: Database) -> Database:
+    """The test's database with its triggers."""
+    follow(database, "public")
+    return database
+
+
+@pytest.fixture
+def noted(connection: psycopg.Connection[Any]) -> Callable[[], list[tuple[str, set[str] | None]]]:
+    """Return a function that takes what the triggers wrote out of the outbox, in the order written."""
+
+    def take() -> list[tuple[str, set[str] | None]]:
+        rows = connection.execute(
+            "WITH taken AS (DELETE FROM segue.outbox RETURNING at, kind, keys) SELECT kind, keys FROM taken ORDER BY at"
+        ).fetchall()
+        return [(kind, None if keys is None else set(keys)) for kind, keys in rows]
+
+    return take
+
+
+@pytest.fixture
+def add_tag(connection: psycopg.Connection[Any]) -> Callable[..., UUID]:
+    """Return a function that adds a tag and gives its id."""
+
+    def add(name: str, usage_count: int = 0) -> UUID:
+        tag_id = uuid4()
+        connection.execute(
+            "INSERT INTO tags (id, name, normalized_name, usage_count) VALUES (%s, %s, %s, %s)",
+            [tag_id, name, name.lower(), usage_count],
+        )
+        return tag_id
+
+    return add
