@@ -6,10 +6,10 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
 
-from migrator.node_persist.extract import Extractor
-from migrator.node_persist.loader import Read
+from migrator.node_persist.extract import Extractor, decode_sound
 from migrator.node_persist.manifest import MOST_BYTES, Listed, bounded
 from migrator.node_persist.reader import Reader
+from migrator.node_persist.staging import Read
 
 #: How long the thread that takes files apart may keep the interpreter to itself. With Python's own 5 ms the thread that
 #: talks to the server waits for its turn at every statement, which makes a chunk twice as slow.
@@ -30,15 +30,16 @@ class ReadAhead:
     def __init__(self, reader: Reader) -> None:
         sys.setswitchinterval(SWITCH_SECONDS)
         # Rows are made by the hundred thousand and hold no cycles; Python's default looks at them all again and again.
-        gc.set_threshold(50_000, 20, 50)
+        gc.set_threshold(300_000, 20, 50)
         self._reader = reader
         self._extractor = Extractor()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         self._last: str | None = None
+        self._next: tuple[list[Listed], datetime] | None = None
         self._ahead: tuple[list[Listed], Future[list[Read]]] | None = None
 
     def chunk(self, after: str | None, limit: int, at: datetime, page: Page) -> tuple[list[Read], bool]:
-        """Return the first files after a path, read, and whether there are more after them.
+        """Return the first files after a path, read, and whether there are more after them, to be read by `go_on`.
 
         Args:
             after: where the chunk begins.
@@ -52,8 +53,18 @@ class ReadAhead:
         self._last = listed[-1].path if listed else after
         following = bounded(page(self._last, limit)) if listed else []
         if following and _bytes(listed) <= MOST_BYTES and _bytes(following) <= MOST_BYTES:
-            self._ahead = following, self._thread.submit(self._read, following, at)
+            self._next = following, at
         return chunk, bool(following)
+
+    def go_on(self) -> None:
+        """Begin to read the files after the last chunk.
+
+        Not before that chunk's rows are with the server: both are Python's work, and while they took turns the server
+        waited for rows first and this process for the server then.
+        """
+        if self._next is not None:
+            (following, at), self._next = self._next, None
+            self._ahead = following, self._thread.submit(self._read, following, at)
 
     def _taken(self, after: str | None, limit: int, at: datetime, page: Page) -> tuple[list[Listed], list[Read]]:
         if self._ahead is not None:
@@ -64,13 +75,14 @@ class ReadAhead:
         return listed, self._read(listed, at)
 
     def _read(self, page: list[Listed], at: datetime) -> list[Read]:
-        return [self._reader.read(listed, at, self._extractor.extract) for listed in page]
+        return [self._reader.read(listed, at, self._extractor.extract, decode_sound) for listed in page]
 
     def _start_anew(self) -> None:
         if self._ahead is not None:
             self._ahead[1].cancel()
             self._thread.submit(lambda: None).result()  # the extractor is still in use until then
             self._ahead = None
+        self._next = None
         self._extractor = Extractor()
 
 

@@ -4,28 +4,21 @@ An object's text is hashed before it is decoded. Seen before, it costs the hash 
 new text gives (a track whose popularity changed names the same artists) only those not sent before are given.
 """
 
-import json
 from collections.abc import Iterable
-from decimal import Decimal
 from typing import Any, Final, NamedTuple
 
-import msgspec
 from msgspec import Raw
 
-from migrator.node_persist import scalars, tolerant, typed
+from migrator.node_persist import tolerant, typed
 from migrator.node_persist.fitting import Misfit, Note
 from migrator.node_persist.rows import NO_TRACK
-from migrator.node_persist.scalars import Unfit
 from migrator.node_persist.seen import Seen
+from migrator.node_persist.sound_rows import ERRORS, album_row, typed_artist, typed_features
 from migrator.node_persist.tolerant import Row, TrackRows
 
-_Errors: Final = (msgspec.ValidationError, RecursionError)
 _Numbers = tuple[int | None, int | None]
 _NO_NUMBERS: Final[_Numbers] = (None, None)
-_NUMBERS: Final = bytes(48 if byte in b"0123456789+-.eE" else 32 for byte in range(256))
-_LONG_NUMBER: Final = b"0" * 30  # after translation; how exact and how large it may be is seen elsewhere
-_EXACT: Final[frozenset[Any]] = frozenset((int, Decimal))
-_LARGEST: Final = 20
+_BOUND_EVERY: Final = 256  # objects of one kind; the memories are bounded at each file, and so often in a large one
 _TAIL: Final = 64  # bytes at the end, hashed again: Web API objects end with what tells them apart
 
 
@@ -59,6 +52,8 @@ class Catalogue:
         self.rows = {
             "artists": [], "albums": [], "tracks": [], "track_artists": [], "track_albums": [], "audio_features": [],
         }  # fmt: skip
+        for memory in self._memories:
+            memory.bound()
         self._marks = [memory.mark() for memory in self._memories]
 
     def undo(self) -> None:
@@ -95,8 +90,9 @@ class Catalogue:
             known = self._send_sound_track(octets) or self._send_track(tolerant.read_track(raw))
             self._tracks.known[key] = known
             self._tracks.fresh.append(key)
-            self._tracks.bound()
-            self._sent.bound()
+            if not len(self._tracks.fresh) % _BOUND_EVERY:
+                self._tracks.bound()
+                self._sent.bound()
         return known
 
     def artist(self, raw: Raw) -> str | Known | None:
@@ -111,12 +107,14 @@ class Catalogue:
         if known is None:
             if octets == b"null":
                 return None
-            row, notes = _typed_artist(octets) or tolerant.read_artist(raw)
+            row, notes = typed_artist(octets) or tolerant.read_artist(raw)
             self._send("artists", row)
             known = Known(row[0], notes) if notes else row[0]
             self._artists.known[key] = known
             self._artists.fresh.append(key)
-            self._artists.bound()
+            if not len(self._artists.fresh) % _BOUND_EVERY:
+                self._artists.bound()
+                self._sent.bound()
         return known
 
     def features(self, raw: Raw, track_id: str) -> str | Known:
@@ -129,12 +127,13 @@ class Catalogue:
         key = hash(octets) << 64 ^ hash(track_id)
         known = self._features.known.get(key)
         if known is None:
-            row, notes = _typed_features(octets, track_id) or tolerant.read_features(raw, track_id)
+            row, notes = typed_features(octets, track_id) or tolerant.read_features(raw, track_id)
             self.rows["audio_features"].append(row)
             known = Known(track_id, notes) if notes else track_id
             self._features.known[key] = known
             self._features.fresh.append(key)
-            self._features.bound()
+            if not len(self._features.fresh) % _BOUND_EVERY:
+                self._features.bound()
         return known
 
     def _send(self, table: str, row: Row) -> None:
@@ -163,7 +162,7 @@ class Catalogue:
         """Send what a track in whom nothing has to be tolerated gives; None when something has to be."""
         try:
             track = typed.decode_track(octets)
-        except _Errors:
+        except ERRORS:
             return None
         id_, name, uri, album = track.id, track.name, track.uri, track.album
         if not id_.isalnum() or "\0" in name or (uri is not None and not uri.startswith("spotify:track:")):
@@ -181,12 +180,12 @@ class Catalogue:
             album_id, numbers = album.id, (track.track_number, track.disc_number)
             key: Row = (album_id, album.name, album.release_date, album.release_date_precision, album.total_tracks)
             if key not in sent:
-                album_row = _album_row(album)
-                if album_row is None:
+                row = album_row(album)
+                if row is None:
                     return None
                 sent[key] = None
                 fresh.append(key)
-                self.rows["albums"].append(album_row)
+                self.rows["albums"].append(row)
         for artist in artists:
             key = artist.id, artist.name
             if key not in sent:
@@ -208,73 +207,3 @@ class Catalogue:
         self.rows["track_artists"].extend([(id_, *link) for link in zip(artist_ids, positions, strict=True)])
         if album_id is not None:
             self.rows["track_albums"].append((id_, album_id, *numbers))
-
-
-def _artist_row(artist: typed.Artist) -> Row | None:
-    if not artist.id.isalnum() or "\0" in artist.name:
-        return None
-    genres = "[]"
-    if artist.genres:
-        genres = json.dumps(sorted(set(artist.genres)), ensure_ascii=False, separators=(",", ":"))
-        if "\\u0000" in genres:
-            return None
-    return artist.id, artist.name, genres, artist.popularity
-
-
-def _album_row(album: typed.Album) -> Row | None:
-    if not album.id.isalnum() or "\0" in album.name:
-        return None
-    if album.release_date is None:
-        return album.id, album.name, None, None, album.total_tracks
-    try:
-        released = scalars.release(album.release_date, album.release_date_precision)
-    except Unfit:
-        return None
-    return album.id, album.name, *released, album.total_tracks
-
-
-def _typed_artist(octets: bytes) -> tuple[Row, tuple[Note, ...]] | None:
-    """Return a sound artist's row, or None when it has to be read with tolerance."""
-    try:
-        row = _artist_row(typed.decode_artist(octets))
-    except _Errors:
-        return None
-    return None if row is None else (row, ())
-
-
-def _typed_features(octets: bytes, track_id: str) -> tuple[Row, tuple[Note, ...]] | None:
-    """Return the row of sound audio features, or None when they have to be read with tolerance."""
-    if _LONG_NUMBER in octets.translate(_NUMBERS):
-        return None
-    try:
-        found = typed.decode_features(octets)
-    except (*_Errors, ArithmeticError):
-        return None
-    id_: Any = found.id
-    loudness: Any = found.loudness
-    tempo: Any = found.tempo
-    tone: Any = found.key
-    mode: Any = found.mode
-    signature: Any = found.time_signature
-    shares: tuple[Any, ...] = (
-        found.acousticness, found.danceability, found.energy, found.instrumentalness,
-        found.liveness, found.speechiness, found.valence,
-    )  # fmt: skip
-    if (
-        (id_ is not None and id_ != track_id)
-        or not (tempo is None or (tempo.__class__ in _EXACT and tempo > 0))
-        or not (tone is None or (tone.__class__ is int and 0 <= tone <= 11))
-        or not (mode is None or (mode.__class__ is int and 0 <= mode <= 1))
-        or not (signature is None or (signature.__class__ is int and 1 <= signature <= 7))
-    ):
-        return None
-    for share in shares:
-        if share is not None and (share.__class__ not in _EXACT or not 0 <= share <= 1):
-            return None
-    for number in (*shares, loudness, tempo):
-        if number.__class__ is Decimal:
-            if not -_LARGEST <= number.adjusted() <= _LARGEST:
-                return None
-        elif number is not None and number.__class__ is not int:
-            return None
-    return (track_id, *shares, loudness, tempo, tone, mode, signature), ()

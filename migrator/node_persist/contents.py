@@ -1,12 +1,25 @@
 """Telling what a file is by its path and content: whose item, of which generation, or why it is none."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from migrator.node_persist import generations
 from migrator.node_persist.damage import Damaged
-from migrator.node_persist.document import Document, Text, begins_like_json, key_in_head, parse, unwrap_string
+from migrator.node_persist.document import (
+    Document,
+    Text,
+    begins_like_json,
+    key_in_head,
+    parse,
+    plain_members,
+    unwrap_string,
+)
 from migrator.node_persist.expiry import expiry_of_member
 from migrator.node_persist.strays import stray_reason
+
+#: Makes something of a value's text; None when the text is no JSON object, or there is anything odd about it.
+Decode = Callable[[Text], Any]
 
 _COPY = "its name is not that of its key: a copy, or renamed"
 
@@ -20,6 +33,7 @@ class Content:
     value: Text
     expires_at_ms: float | None
     rescued: str | None
+    decoded: Any = None
 
 
 def stray_path(path: str) -> str | None:
@@ -49,12 +63,19 @@ def identify(path: str, head: bytes) -> tuple[str | None, int | None, str | None
     return key, generation, None
 
 
-def unwrap(path: str, data: bytes) -> Content:
+def unwrap(path: str, data: bytes, decode: Decode | None = None) -> Content:
     """Return what a file of this path and content holds, without the expiry that 0.x and 1.x keep elsewhere.
+
+    Args:
+        path: of the file.
+        data: its content.
+        decode: what the caller will decode the value with; where it accepts it, the text is gone through only once.
 
     Raises:
         Damaged: it holds no item.
     """
+    if decode is not None and (content := _plain(path, data, decode)) is not None:
+        return content
     document = parse(data)
     rescued = document.rescued
     if document.key is None and generations.is_digest(path):
@@ -68,6 +89,18 @@ def unwrap(path: str, data: bytes) -> Content:
     if inner is not None:
         value, rescued = inner, _also(rescued)
     return Content(key, generation, value, None if is_bare else expiry_of_member(document.ttl), rescued)
+
+
+def _plain(path: str, data: bytes, decode: Decode) -> Content | None:
+    members = plain_members(data)
+    if members is None:
+        return None
+    key, value, ttl = members
+    generation = generations.digest_generation(path, key)
+    decoded = None if generation is None else decode(value)
+    if generation is None or decoded is None:
+        return None
+    return Content(key, generation, value, expiry_of_member(ttl), None, decoded)
 
 
 def _whose(path: str, document: Document) -> tuple[int, str]:

@@ -25,6 +25,10 @@ _ENVELOPE = re.compile(
     rb'(?:\xef\xbb\xbf)?\s*\{\s*"key"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*,\s*"value"\s*:\s*', re.DOTALL
 )
 _KEY = re.compile(rb'(?:\xef\xbb\xbf)?\s*\{\s*"key"\s*:\s*("[^"\\]*(?:\\.[^"\\]*)*")\s*[,}]', re.DOTALL)
+#: The same without anything to tolerate, and its end: what lies between is the value, if that is one JSON object.
+_PLAIN_BEGIN = re.compile(rb'\{"key":"([^"\\\x00-\x1f]+)","value":')
+_PLAIN_END = re.compile(rb'\}(?:,"ttl":(\d{1,15}))?\}[ \t\r\n]*\Z')
+_PLAIN_END_BYTES = 64
 _JSON = re.compile(rb'(?:\xef\xbb\xbf)?\s*(?:[{\["0-9-]|true|false|null)')
 _SURROGATE = re.compile(rb"\\u[dD][89a-fA-F]")
 _ESCAPE = re.compile(rb"\\(?:u[dD][89abAB]..\\u[dD][c-fC-F]..|(u[dD][89a-fA-F]..)|.)", re.DOTALL)
@@ -61,6 +65,23 @@ class Document:
     ttl: bytes
     is_envelope: bool
     rescued: str | None
+
+
+def plain_members(data: bytes) -> tuple[str, memoryview, bytes] | None:
+    """Return key, value and ttl (empty when left out) of an envelope as the library writes it, unless it looks odd.
+
+    The value is not looked at: the three are the file's when it proves to be one JSON object, for no object is a proper
+    beginning of another. None says nothing; `parse` does.
+    """
+    begin = _PLAIN_BEGIN.match(data)
+    end = begin and _PLAIN_END.search(data, max(begin.end(), len(data) - _PLAIN_END_BYTES))
+    if begin is None or end is None:
+        return None
+    try:
+        _check_utf8(data)
+    except Damaged:
+        return None
+    return begin[1].decode(), memoryview(data)[begin.end() : end.start() + 1], end[1] or b""
 
 
 def parse(data: Text) -> Document:

@@ -55,7 +55,9 @@ class Extractor:
     def __init__(self) -> None:
         self._catalogue = Catalogue()
 
-    def extract(self, value: bytes | memoryview, user_id: str, *, mtime_ns: int) -> Extract:
+    def extract(
+        self, value: bytes | memoryview, user_id: str, *, mtime_ns: int, decoded: typed.User | None = None
+    ) -> Extract:
         """Return the rows of one user's value.
 
         Tracks, artists and features stay raw slices of the value until they are found to be new. Of a value that is
@@ -65,13 +67,14 @@ class Extractor:
             value: JSON text, UTF-8.
             user_id: the id in the item's key.
             mtime_ns: of the file, which dates a value without lastUpdated.
+            decoded: what `decode_sound` made of the value already.
 
         Raises:
             ValueError: it is no JSON text in UTF-8, or nested too deeply.
         """
         self._catalogue.begin()
         try:
-            return self._extract(value, user_id, mtime_ns)
+            return self._extract(decoded or decode_sound(value) or _user(value), user_id, mtime_ns)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             self._catalogue.undo()
             raise ValueError("not JSON in UTF-8, or nested too deeply") from None
@@ -91,15 +94,14 @@ class Extractor:
         """The rows given since the last `keep` or `forget` were rolled back."""
         self._catalogue.forget()
 
-    def _extract(self, value: bytes | memoryview, user_id: str, mtime_ns: int) -> Extract:
+    def _extract(self, user: typed.User | spotify.User | None, user_id: str, mtime_ns: int) -> Extract:
         found = Extract()
-        user = _sound_user(value) or _user(value)
         if user is None or not any(_is_filled(getattr(user, name)) for name in _SECTIONS):
             return found
         found.is_user = True
         found.tokens = tokens_of(user)
         at = self._date(user.lastUpdated, found) or _observed(mtime_ns)
-        sections = Sections(found, self._catalogue, user_id, at)
+        sections = Sections(found, self._catalogue, user_id, at, keeps_names=_is_filled(user.audioFeatures))
         sections.profile(user.profile)
         sections.top_tracks(user.topTracks)
         sections.top_artists(user.topArtists)
@@ -122,7 +124,7 @@ class Extractor:
         return at
 
 
-def _sound_user(value: bytes | memoryview) -> typed.User | None:
+def decode_sound(value: bytes | memoryview) -> typed.User | None:
     """Return a sound value's sections, decoded; None when it is large, or anything in it has to be tolerated."""
     if len(value) > _LARGE:
         return None

@@ -9,11 +9,12 @@ from psycopg import sql as psql
 
 from migrator.digest import Digest
 from migrator.migration import Context, Converted, Counts, Mismatch
-from migrator.node_persist.loader import Loader, Read
+from migrator.node_persist.loader import Loader
 from migrator.node_persist.manifest import Listed, StoreSource, in_range, pages, sign_store
 from migrator.node_persist.outcome import Extract
 from migrator.node_persist.plain import plain_rows
 from migrator.node_persist.reader import Reader
+from migrator.node_persist.staging import Read, fill_stage
 from migrator.node_persist.store import Store
 from migrator.node_persist.tables import OF_USERS, SHARED, TARGETS, staged_records, stored_records
 from migrator.source import KeyRange
@@ -153,14 +154,14 @@ class StoreImage:
         """Find the files that speak of such rows, one by one; converting them again mends the rows."""
         for read in chunk:
             transaction.run("stage.empty_stage")
-            self.loader.stage(transaction, [read])
+            fill_stage(transaction, [read])
             yield from (Mismatch(read.listed.path, problem) for problem in self._uncovered(transaction, context))
 
     def _staged(self, transaction: Transaction, context: Context, within: KeyRange) -> Iterator[list[Read]]:
         """Read a range by the plain path, some files at a time, with their rows in the staging tables."""
         for page in pages(transaction, context.run_id, within, PAGE_FILES):
             chunk = [self._read_plainly(listed, context.at) for listed in page]
-            self.loader.stage(transaction, chunk)
+            fill_stage(transaction, chunk)
             self.loader.name_owners(transaction)
             yield chunk
             transaction.run("stage.empty_stage")

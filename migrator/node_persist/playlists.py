@@ -2,12 +2,12 @@
 
 from typing import Any, Final
 
-from msgspec import Raw
+from msgspec import UNSET, Raw
 
 from migrator.node_persist import rows, scalars, spotify, typed
 from migrator.node_persist.fitting import Misfit, Note, fit, identity, name_of
 from migrator.node_persist.outcome import Extract
-from migrator.node_persist.sections import Entries, Sections
+from migrator.node_persist.sections import ABSENT, PAGE, SAVED, Entries, Sections
 
 _PLAYLIST: Final = spotify.Decode(spotify.Playlist)
 
@@ -41,7 +41,7 @@ def read_playlists(given: Any, sections: Sections, found: Extract, user_id: str)
             description = row[3] if earlier[3] is None else earlier[3]
             due[key] = (*earlier[:3], description, earlier[4] or row[4])
             found.merged += 1
-        entries, where = sections.items(playlist, pointer)
+        entries, where = _items(sections, playlist, pointer)
         start = lengths.get(key, 0)
         lengths[key] = start + len(entries)
         sections.collect(entries, where, tracks.setdefault(key, {}), start)
@@ -54,6 +54,18 @@ def read_playlists(given: Any, sections: Sections, found: Extract, user_id: str)
             for track_id, (position, at) in items.items()
         ]
     )
+
+
+def _items(sections: Sections, playlist: spotify.Playlist | typed.Playlist, pointer: str) -> tuple[list[Any], str]:
+    """Return a playlist's entries and the pointer to their array."""
+    given, where = playlist.items, f"{pointer}/items"
+    if given is None or (isinstance(given, Raw) and spotify.first(given) in ABSENT):
+        given, where = playlist.tracks, f"{pointer}/tracks"
+    if isinstance(given, typed.ItemsPage):
+        return ([], where) if given.items is UNSET else (given.items, f"{where}/items")
+    if isinstance(given, Raw) and spotify.first(given) == b"{" and not spotify.first(PAGE(given).items):
+        return [], where
+    return sections.listed(given, SAVED, where)
 
 
 def _row(

@@ -3,9 +3,10 @@
 from collections.abc import Callable
 from datetime import datetime
 
-from migrator.node_persist.extract import Extract, Extractor
-from migrator.node_persist.loader import Read
+from migrator.node_persist.contents import Decode
+from migrator.node_persist.extract import Extract, Extractor, decode_sound
 from migrator.node_persist.manifest import Listed, Rival
+from migrator.node_persist.staging import Read
 from migrator.node_persist.store import Damaged, Gone, Store
 from migrator.token_keys import TokenKeys
 
@@ -25,18 +26,21 @@ class Reader:
         self.store = store
         self.keys = keys
 
-    def read(self, listed: Listed, at: datetime, take_apart: Callable[..., Extract]) -> Read:
+    def read(
+        self, listed: Listed, at: datetime, take_apart: Callable[..., Extract], decode: Decode | None = None
+    ) -> Read:
         """Read a file, unless the manifest has decided about it already.
 
         Args:
             listed: its entry.
             at: the run's start; an item is expired when it was by then.
             take_apart: what turns a value into rows.
+            decode: what decodes a sound value for it, in the same look at the text that tells where the value ends.
         """
         if listed.outcome != "due":
             return Read(listed, listed.outcome, listed.reason, listed.user_id, listed.size, listed.mtime_ns)
         try:
-            item = self.store.read(listed.path)
+            item = self.store.read(listed.path, decode)
         except Damaged as error:
             return Read(listed, error.outcome, error.reason, listed.user_id, listed.size, listed.mtime_ns)
         except Gone:
@@ -48,7 +52,8 @@ class Reader:
         if item.is_expired(at.timestamp() * 1_000):
             return Read(listed, "expired", None, *whose)
         try:
-            found = take_apart(item.value, user_id, mtime_ns=item.mtime_ns)
+            decoded = {} if item.decoded is None else {"decoded": item.decoded}
+            found = take_apart(item.value, user_id, mtime_ns=item.mtime_ns, **decoded)
         except ValueError as error:
             return Read(listed, "damaged", str(error), *whose)
         if not found.is_user:
@@ -70,7 +75,7 @@ class Reader:
 
     def rank(self, path: str, at: datetime) -> Rival:
         """Tell how new a user's file is by its own word, or why it cannot be imported."""
-        read = self.read(Listed(path, 0, 0, None, "due", None), at, Extractor().extract)
+        read = self.read(Listed(path, 0, 0, None, "due", None), at, Extractor().extract, decode_sound)
         if read.extract is not None:
             return Rival(read.extract.updated_at)
         return Rival(decided=read.outcome, reason=read.reason)

@@ -3,14 +3,14 @@
 A section comes decoded (`typed`) or as raw text, of whatever type it is.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from datetime import datetime
 from typing import Any, Final
 
 import msgspec
-from msgspec import UNSET, Raw
+from msgspec import Raw
 
-from migrator.node_persist import rows, scalars, spotify, typed
+from migrator.node_persist import rows, scalars, spotify
 from migrator.node_persist.catalogue import Catalogue, Known
 from migrator.node_persist.fitting import Misfit, fit
 from migrator.node_persist.outcome import Extract
@@ -23,10 +23,10 @@ Learn = Callable[[Raw], str | Known | None]
 
 _PROFILE: Final = spotify.Decode(spotify.Profile)
 _TOPS: Final = spotify.Decode(spotify.Tops)
-_PAGE: Final = spotify.Decode(spotify.Page)
+PAGE: Final = spotify.Decode(spotify.Page)
 _PLAYS: Final = spotify.DecodeList(spotify.Play)
-_SAVED: Final = spotify.DecodeList(spotify.Saved)
-_ABSENT: Final = frozenset((b"", b"n"))
+SAVED: Final = spotify.DecodeList(spotify.Saved)
+ABSENT: Final = frozenset((b"", b"n"))
 _COLUMNS: Final = (
     ("display_name", scalars.text), ("email", scalars.text), ("country", scalars.country), ("product", scalars.text),
 )  # fmt: skip
@@ -40,13 +40,17 @@ class Sections:
         catalogue: of the worker.
         user_id: of the file.
         at: when the data were current.
+        keeps_names: whether anybody will ask for `named`; of a large file it is large, too.
 
     Attributes:
         named: tracks that elements of this file name.
     """
 
-    def __init__(self, extract: Extract, catalogue: Catalogue, user_id: str, at: datetime) -> None:
+    def __init__(
+        self, extract: Extract, catalogue: Catalogue, user_id: str, at: datetime, *, keeps_names: bool
+    ) -> None:
         self.named: set[str] = set()
+        self._keeps_names = keeps_names
         self._extract = extract
         self._catalogue = catalogue
         self._user = user_id
@@ -56,7 +60,7 @@ class Sections:
         """Make the row of `users`; it is made without a profile too."""
         found = self._extract
         own = spotify.Profile()
-        if spotify.first(raw) not in _ABSENT:
+        if spotify.first(raw) not in ABSENT:
             profile = _PROFILE(raw)
             found.elements += 1
             if profile is None:
@@ -71,7 +75,7 @@ class Sections:
 
     def top_tracks(self, given: Any) -> None:
         """Make rows of `user_top_tracks`."""
-        self.named.update(self._tops(given, "/topTracks", "user_top_tracks", self._catalogue.track))
+        self._keep_names(self._tops(given, "/topTracks", "user_top_tracks", self._catalogue.track))
 
     def top_artists(self, given: Any) -> None:
         """Make rows of `user_top_artists`."""
@@ -80,7 +84,7 @@ class Sections:
     def _tops(self, given: Any, pointer: str, table: str, learn: Learn) -> set[str]:
         tops = given
         if given.__class__ is Raw:
-            if spotify.first(given) in _ABSENT:
+            if spotify.first(given) in ABSENT:
                 return set()
             tops = _TOPS(given)
             if tops is None or not any(spotify.first(getattr(tops, name)) for name in rows.TIME_RANGES):
@@ -126,6 +130,7 @@ class Sections:
         found.elements += len(listed)
         due: dict[tuple[str, datetime], tuple[Any, ...]] = {}
         for index, play in enumerate(listed):
+            listed[index] = None  # as in `collect`
             if play is None or play is FOREIGN:
                 self._leave(play, base, index)
                 continue
@@ -152,15 +157,19 @@ class Sections:
             due[known, at] = (user, known, at, *context) if context else (user, known, at, None, None)
         found.linked += len(due)
         found.user_rows["user_listening_history"].extend(due.values())
-        self.named.update([track_id for track_id, _ in due])
+        if self._keeps_names:
+            self.named.update([track_id for track_id, _ in due])
 
     def saved_tracks(self, given: Any) -> None:
         """Make rows of `user_saved_tracks`."""
-        listed, base = self.listed(given, _SAVED, "/savedTracks")
+        listed, base = self.listed(given, SAVED, "/savedTracks")
         due: Entries = {}
         self.collect(listed, base, due, 0)
         self._extract.linked += len(due)
-        self._extract.user_rows["user_saved_tracks"].extend([(self._user, id_, at) for id_, (_, at) in due.items()])
+        saved: dict[str, Any] = due  # its values become the rows one by one, so that there are never both
+        for id_, (_, at) in due.items():
+            saved[id_] = (self._user, id_, at)
+        self._extract.user_rows["user_saved_tracks"].extend(saved.values())
 
     def collect(self, listed: list[Any], base: str, due: Entries, start: int) -> None:
         """Put the tracks of entries with `added_at` under their ids, each with the position of the first.
@@ -174,6 +183,7 @@ class Sections:
         found, learn = self._extract, self._catalogue.track
         found.elements += len(listed)
         for index, entry in enumerate(listed):
+            listed[index] = None  # of half a million entries, those that are done make room for the rows
             if entry is None or entry is FOREIGN:
                 self._leave(entry, base, index)
                 continue
@@ -199,29 +209,18 @@ class Sections:
                 found.merged += 1
                 if earlier[1] is None:
                     due[known] = earlier[0], at
-        self.named.update(due)
-
-    def items(self, playlist: spotify.Playlist | typed.Playlist, pointer: str) -> tuple[list[Any], str]:
-        """Return a playlist's entries and the pointer to their array."""
-        given, where = playlist.items, f"{pointer}/items"
-        if given is None or (isinstance(given, Raw) and spotify.first(given) in _ABSENT):
-            given, where = playlist.tracks, f"{pointer}/tracks"
-        if isinstance(given, typed.ItemsPage):
-            return ([], where) if given.items is UNSET else (given.items, f"{where}/items")
-        if isinstance(given, Raw) and spotify.first(given) == b"{" and not spotify.first(_PAGE(given).items):
-            return [], where
-        return self.listed(given, _SAVED, where)
+        self._keep_names(due)
 
     def listed(self, given: Any, decode: Callable[[Raw], list[Any]], pointer: str) -> tuple[list[Any], str]:
         """Return the elements of an array or a page, and the pointer to the array; none for a wrong type."""
         if given.__class__ is list:
             return given, pointer
-        if given.__class__ is not Raw or spotify.first(given) in _ABSENT:
+        if given.__class__ is not Raw or spotify.first(given) in ABSENT:
             return [], pointer
         try:
             return decode(given), pointer
         except msgspec.ValidationError:
-            page = _PAGE(given)
+            page = PAGE(given)
         try:
             if page is not None and spotify.first(page.items):
                 return decode(page.items), f"{pointer}/items"
@@ -229,6 +228,10 @@ class Sections:
             pass
         self._extract.quarantine(pointer, rows.NOT_A_LIST)
         return [], pointer
+
+    def _keep_names(self, ids: Iterable[str]) -> None:
+        if self._keeps_names:
+            self.named.update(ids)
 
     def _leave(self, element: Any, base: str, index: int) -> None:
         if element is None:

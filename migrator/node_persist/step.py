@@ -13,13 +13,13 @@ from migrator.errors import Refused
 from migrator.guards import Guards
 from migrator.migration import Context, Converted, Mismatch, Preview
 from migrator.node_persist.ahead import ReadAhead
-from migrator.node_persist.extract import Extract, Extractor
+from migrator.node_persist.extract import Extract, Extractor, decode_sound
 from migrator.node_persist.image import StoreImage
-from migrator.node_persist.loader import Read
 from migrator.node_persist.manifest import Listed, list_paths, list_store, read_page, read_paths
 from migrator.node_persist.reader import Reader
 from migrator.node_persist.references import References
 from migrator.node_persist.rehearsal import Spool
+from migrator.node_persist.staging import Read
 from migrator.node_persist.store import Store
 from migrator.node_persist.tables import BULK, REFERENCES, SHARED
 from migrator.source import KeyRange
@@ -124,12 +124,14 @@ class NodePersistStep(StoreImage):
         def page(after: str | None, most: int) -> list[Listed]:
             return read_page(transaction, context.run_id, KeyRange(after, within.upto), most)
 
+        staged = None
         if self._spool is not None:  # a dry run: every chunk is rolled back, so each sends all that it needs
             listed, has_more = self._spool.page(transaction, context.run_id, within.after, limit)
             chunk = self._read_again(context, listed)
         else:
             chunk, has_more = self._ahead.chunk(within.after, limit, context.at, page)
-        written = self.loader.write(transaction, context, _without_erased(transaction, chunk))
+            staged = self._ahead.go_on
+        written = self.loader.write(transaction, context, _without_erased(transaction, chunk), staged=staged)
         last = chunk[-1].listed.path if chunk else within.after
         done = self.summed(transaction, context, KeyRange(within.after, last), written.created)
         return replace(done, rows=written.rows, has_more=has_more)
@@ -152,7 +154,7 @@ class NodePersistStep(StoreImage):
 
     def _read_again(self, context: Context, page: list[Listed]) -> list[Read]:
         extractor = Extractor()
-        return [self.reader.read(listed, context.at, extractor.extract) for listed in page]
+        return [self.reader.read(listed, context.at, extractor.extract, decode_sound) for listed in page]
 
     # -- rollback
 

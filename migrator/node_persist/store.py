@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from migrator.errors import Refused
 from migrator.node_persist import generations
-from migrator.node_persist.contents import identify, stray_path, unwrap
+from migrator.node_persist.contents import Decode, identify, stray_path, unwrap
 from migrator.node_persist.damage import Damaged, Gone
 from migrator.node_persist.expiry import expiry_of_file
 from migrator.node_persist.listing import Entry, entries, entry_of
@@ -57,6 +58,7 @@ class Item:
         value: JSON text in UTF-8; a slice of the bytes read.
         expires_at_ms: milliseconds since the epoch, None for never.
         rescued: what had to be put right to read it, or None.
+        decoded: what the reader's `decode` made of the value; None when it was not asked or did not accept it.
     """
 
     path: str
@@ -67,6 +69,7 @@ class Item:
     value: memoryview | bytes
     expires_at_ms: float | None
     rescued: str | None
+    decoded: Any = None
 
     def is_expired(self, now_ms: float) -> bool:
         """Tell whether the library would no longer return the item (every release: `ttl < now`)."""
@@ -134,8 +137,12 @@ class Store:
         entry = entry_of(self._root, path)
         return None if entry is None else self._find(entry)
 
-    def read(self, found_path: str) -> Item:
+    def read(self, found_path: str, decode: Decode | None = None) -> Item:
         """Read one file.
+
+        Args:
+            found_path: which.
+            decode: what the caller will decode the value with, to spare looking through the text twice.
 
         Raises:
             Damaged: it holds no item; `reason` and `outcome` say why.
@@ -143,7 +150,7 @@ class Store:
         """
         if reason := stray_path(found_path):
             raise Damaged(reason, outcome="stray")
-        content, status = read_settled(self._root, found_path, lambda data: unwrap(found_path, data))
+        content, status = read_settled(self._root, found_path, lambda data: unwrap(found_path, data, decode))
         expires_at_ms = content.expires_at_ms
         if content.generation in {generations.RAW, generations.BASE64}:
             expires_at_ms = self._expiry_beside(found_path, status)
@@ -156,6 +163,7 @@ class Store:
             content.value,
             expires_at_ms,
             content.rescued,
+            content.decoded,
         )
 
     def _find(self, entry: Entry) -> Found:

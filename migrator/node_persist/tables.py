@@ -1,6 +1,6 @@
 """The catalog's tables as SQL sees them: which rows belong to one user, which are shared, and how shared ones merge."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 
 from psycopg import sql as psql
 
@@ -15,6 +15,12 @@ def _greatest(*columns: str) -> dict[str, tuple[str, str]]:
 
 
 _NAME = ('max(name COLLATE "C")', 'greatest({t}.name COLLATE "C", {d}.name COLLATE "C")')
+#: Staged genres are sorted and without repeats already, and most objects name none; calling the function costs more
+#: than all else that is done with a row.
+_ONE_OR_UNION = (
+    'CASE WHEN min(genres COLLATE "C") = max(genres COLLATE "C") THEN min(genres)::jsonb'
+    " ELSE segue.text_set(jsonb_agg(genres::jsonb) FILTER (WHERE genres <> '[]')) END"
+)
 _FINER = (
     "{d}.release_date IS NOT NULL AND ({t}.release_date IS NULL"
     " OR ({d}.release_date_precision, {t}.release_date) < ({t}.release_date_precision, {d}.release_date))"
@@ -32,9 +38,10 @@ SHARED = (
         {
             "name": _NAME,
             "genres": (
-                "segue.text_set(jsonb_agg(genres::jsonb))",
+                _ONE_OR_UNION,
                 (
-                    "CASE WHEN {t}.genres = {d}.genres THEN {t}.genres"
+                    "CASE WHEN {d}.genres = '[]' OR {t}.genres = {d}.genres THEN {t}.genres"
+                    " WHEN {t}.genres = '[]' THEN {d}.genres"
                     " ELSE segue.text_set(jsonb_build_array({t}.genres, {d}.genres)) END"
                 ),
             ),
@@ -182,9 +189,15 @@ REFERENCES: Mapping[str, tuple[tuple[str, str], ...]] = {
 }
 
 
-def staged_records(names: Mapping[str, psql.Composable]) -> psql.Composable:
-    """Return the query of the staged rows of users as their digest sees them, each with its file's path."""
-    parts = [compose("stage.digest_of_stage", table.fragments(names)) for table in OF_USERS]
+def staged_records(names: Mapping[str, psql.Composable], filled: Collection[str] | None = None) -> psql.Composable:
+    """Return the query of the staged rows of users as their digest sees them, each with its file's path.
+
+    Args:
+        names: of the targets.
+        filled: the tables of which rows are staged; the others are left out. None stands for all.
+    """
+    tables = [table for table in OF_USERS if filled is None or table.name in filled] or [USERS]
+    parts = [compose("stage.digest_of_stage", table.fragments(names)) for table in tables]
     return psql.SQL("\nUNION ALL\n").join(parts)
 
 

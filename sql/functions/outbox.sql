@@ -3,25 +3,27 @@
 -- They run as the owner of schema segue, so a role of the application's needs no privilege there. Never a NOTIFY here:
 -- its lock is held to the end of the commit, for all databases of the server.
 
--- Tags: at most 1,000 ids a row.
-CREATE OR REPLACE FUNCTION segue.append_tags(ids uuid[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+-- Tags: at most 1,000 ids a row. (Called below alone, so with that search_path; setting it again would cost as much as
+-- the work.)
+CREATE OR REPLACE FUNCTION segue.append_tags(ids uuid[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    IF cardinality(ids) <= 1000 THEN
-        INSERT INTO segue.outbox (kind, keys) SELECT 'tags', ids::text[] WHERE ids <> '{}';
-    ELSE
+    IF cardinality(ids) > 1000 THEN
         INSERT INTO segue.outbox (kind, keys)
         SELECT 'tags', ids[first : first + 999]::text[] FROM generate_series(1, cardinality(ids), 1000) AS first;
+    ELSIF cardinality(ids) > 0 THEN
+        INSERT INTO segue.outbox (kind, keys) VALUES ('tags', ids::text[]);
     END IF;
 END
 $$;
 
 -- Songs: their keys, or null when they are more than 1,000: whoever asks reads the songs anew then.
-CREATE OR REPLACE FUNCTION segue.append_songs(keys text[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
+CREATE OR REPLACE FUNCTION segue.append_songs(keys text[]) RETURNS void LANGUAGE plpgsql AS $$
 BEGIN
-    INSERT INTO segue.outbox (kind, keys)
-    SELECT 'songs', CASE WHEN cardinality(keys) <= 1000 THEN keys END WHERE keys IS DISTINCT FROM '{}';
+    IF keys IS NULL OR cardinality(keys) > 1000 THEN
+        INSERT INTO segue.outbox (kind) VALUES ('songs');
+    ELSIF cardinality(keys) > 0 THEN
+        INSERT INTO segue.outbox (kind, keys) VALUES ('songs', keys);
+    END IF;
 END
 $$;
 

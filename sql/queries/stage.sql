@@ -3,48 +3,65 @@ SELECT to_regclass('pg_temp.stage_files') IS NOT NULL AS found
 
 -- name: create_stage
 -- One table for each kind of row, in the order of migrator/node_persist/rows.py; every COMMIT empties them.
+-- `spare` is never filled: because its default is volatile, COPY stores row by row. Else it prepares memory for the first
+-- 1,000 rows of every COPY, which costs thrice as much as storing the 2,000 that a chunk has.
 CREATE TEMP TABLE stage_users (
-    spotify_id text COLLATE "C", display_name text, email text, country text, subscription_type text, updated_at timestamptz
+    spotify_id text COLLATE "C", display_name text, email text, country text, subscription_type text, updated_at timestamptz,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
-CREATE TEMP TABLE stage_artists (id text COLLATE "C", name text, genres text, popularity int) ON COMMIT DELETE ROWS;
+CREATE TEMP TABLE stage_artists (
+    id text COLLATE "C", name text, genres text, popularity int, spare boolean DEFAULT random() < 0
+) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_albums (
-    id text COLLATE "C", name text, release_date date, release_date_precision text, total_tracks int
+    id text COLLATE "C", name text, release_date date, release_date_precision text, total_tracks int,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_tracks (
-    id text COLLATE "C", name text, kind text, is_local boolean, duration_ms int, popularity int, explicit boolean
+    id text COLLATE "C", name text, kind text, is_local boolean, duration_ms int, popularity int, explicit boolean,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_track_artists (
-    track_id text COLLATE "C", artist_id text COLLATE "C", position int
+    track_id text COLLATE "C", artist_id text COLLATE "C", position int,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_track_albums (
-    track_id text COLLATE "C", album_id text COLLATE "C", track_number int, disc_number int
+    track_id text COLLATE "C", album_id text COLLATE "C", track_number int, disc_number int,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_audio_features (
     track_id text COLLATE "C", acousticness numeric, danceability numeric, energy numeric, instrumentalness numeric,
     liveness numeric, speechiness numeric, valence numeric, loudness numeric, tempo numeric, key int, mode int,
-    time_signature int
+    time_signature int,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_user_listening_history (
-    user_id text COLLATE "C", track_id text COLLATE "C", listened_at timestamptz, context_type text, context_id text
+    user_id text COLLATE "C", track_id text COLLATE "C", listened_at timestamptz, context_type text, context_id text,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_user_top_tracks (
-    user_id text COLLATE "C", track_id text COLLATE "C", time_range text, rank int, updated_at timestamptz
+    user_id text COLLATE "C", track_id text COLLATE "C", time_range text, rank int, updated_at timestamptz,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_user_top_artists (
-    user_id text COLLATE "C", artist_id text COLLATE "C", time_range text, rank int, updated_at timestamptz
+    user_id text COLLATE "C", artist_id text COLLATE "C", time_range text, rank int, updated_at timestamptz,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_user_saved_tracks (
-    user_id text COLLATE "C", track_id text COLLATE "C", saved_at timestamptz
+    user_id text COLLATE "C", track_id text COLLATE "C", saved_at timestamptz,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_playlists (
     user_id text COLLATE "C", playlist_key text COLLATE "C", spotify_playlist_id text COLLATE "C", name text,
-    description text, is_public boolean
+    description text, is_public boolean,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_playlist_tracks (
-    user_id text COLLATE "C", playlist_key text COLLATE "C", track_id text COLLATE "C", position int, added_at timestamptz
+    user_id text COLLATE "C", playlist_key text COLLATE "C", track_id text COLLATE "C", position int, added_at timestamptz,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_spotify_tokens (
-    user_id text COLLATE "C", access_token text, refresh_token text, key_id text, expires_at timestamptz
+    user_id text COLLATE "C", access_token text, refresh_token text, key_id text, expires_at timestamptz,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS;
 -- Whose rows these are: the file, the legacy id and the id in users.
 CREATE TEMP TABLE stage_who (path text COLLATE "C", spotify_id text COLLATE "C", id uuid) ON COMMIT DELETE ROWS;
@@ -52,7 +69,8 @@ CREATE TEMP TABLE stage_who (path text COLLATE "C", spotify_id text COLLATE "C",
 CREATE TEMP TABLE stage_lists (user_id text COLLATE "C", playlist_key text COLLATE "C", id uuid) ON COMMIT DELETE ROWS;
 CREATE TEMP TABLE stage_files (
     path text COLLATE "C", size bigint, mtime_ns bigint, user_id text COLLATE "C", outcome text, reason text,
-    elements bigint, linked bigint, merged bigint, blank bigint, quarantined bigint
+    elements bigint, linked bigint, merged bigint, blank bigint, quarantined bigint,
+    spare boolean DEFAULT random() < 0
 ) ON COMMIT DELETE ROWS
 
 -- name: empty_stage
