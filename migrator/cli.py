@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
-
 #: Where a package says which commands it adds: the command's name = its click command.
 PLUG_INS = "segue.commands"
 
@@ -37,24 +36,24 @@ class Commands(click.Group):
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return all names, for the listing in --help."""
-        return sorted({*super().list_commands(ctx), *(point.name for point in _plug_ins())})
+        return sorted({*super().list_commands(ctx), *_plug_ins().names})
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a command, one of our own before another package's; None when nobody has it."""
         own = super().get_command(ctx, cmd_name)
         if own is not None:
             return own
-        for point in _plug_ins(name=cmd_name):
+        for point in _plug_ins().select(name=cmd_name):
             command = point.load()
             assert isinstance(command, click.Command), f"{point.value} is no click command"
             return command
         return None
 
 
-def _plug_ins(**wanted: str) -> "EntryPoints":
+def _plug_ins() -> "EntryPoints":
     from importlib.metadata import entry_points  # noqa: PLC0415 - commands of our own must not pay for the search
 
-    return entry_points(group=PLUG_INS, **wanted)
+    return entry_points(group=PLUG_INS)
 
 
 @click.group(cls=Commands, context_settings=SETTINGS)

@@ -64,6 +64,10 @@ whose.session_id IN (
 -- name: of_author
 whose.{column}::text = %(user_id)s
 
+-- name: of_linker
+-- A link that a merge moved, kept so that the merge can be undone.
+whose.link ->> 'added_by' = %(user_id)s
+
 -- name: of_mention
 -- Somewhere in the row stands the user's id or e-mail address.
 to_jsonb(whose)::text ~ %(mention)s
@@ -143,6 +147,9 @@ DELETE FROM {table} AS whose WHERE {condition}
 
 -- name: clear_author
 UPDATE {table} AS whose SET {column} = NULL WHERE {condition}
+
+-- name: clear_linker
+UPDATE {table} AS whose SET link = whose.link || '{{"added_by": null}}' WHERE {condition}
 
 -- name: mask_files
 -- The run's accounting needs the file, not whose it was.

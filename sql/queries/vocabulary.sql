@@ -68,9 +68,13 @@ SELECT
 FROM word
 LEFT JOIN segue.decisions AS decision ON decision.normalized = word.normalized
 LEFT JOIN {tags} AS tag ON tag.normalized_name = word.normalized AND decision.normalized IS NULL
-LEFT JOIN starter AS exact
-    ON exact.normalized = word.normalized AND exact.normalized = exact.canonical AND decision.normalized IS NULL
 LEFT JOIN synonym ON synonym.normalized = word.normalized AND decision.normalized IS NULL
+-- A starter's name that people have made a synonym since, by a merge, stays one.
+LEFT JOIN starter AS exact
+    ON exact.normalized = word.normalized
+    AND exact.normalized = exact.canonical
+    AND decision.normalized IS NULL
+    AND synonym.canonical IS NULL
 LEFT JOIN starter ON starter.normalized = word.normalized AND decision.normalized IS NULL AND synonym.canonical IS NULL
 LEFT JOIN starter AS standard
     ON standard.normalized = standard.canonical

@@ -77,6 +77,12 @@ def fill(connection: Connection, spotify_id: str, email: str, name: str, *, play
         user,
     )
     run("INSERT INTO song_tags (song_id, tag_id, added_by) VALUES (gen_random_uuid(), %s, %s)", [tag, user])
+    run(
+        "WITH act AS (INSERT INTO segue.moderation_log (actor, action, tag_id) VALUES ('a curator', 'merge', %s) RETURNING id)"
+        " INSERT INTO segue.merged_links (log_id, song_id, link, was_dropped)"
+        " SELECT id, gen_random_uuid()::text, jsonb_build_object('added_by', %s::text), false FROM act",
+        [tag, user],
+    )
     operational(connection, spotify_id, user, str(playlist), email, name)
     return user
 

@@ -17,7 +17,12 @@ TELLING = ("user", "spotify", "email", "display", "owner", "author", "created_by
            "session_id", "payload", "before", "path", "token")  # fmt: skip
 
 #: Such columns of tables that hold nothing about a user all the same.
-HARMLESS = {"segue.partitions": {"lease_token"}, "segue.runs": {"lease_token"}}
+HARMLESS = {
+    "segue.partitions": {"lease_token"},
+    "segue.runs": {"lease_token"},
+    "segue.api_tokens": {"token_hash", "created_by"},
+    "segue.moderation_log": {"before"},
+}
 
 
 def unlisted(connection: Connection) -> set[str]:

@@ -28,6 +28,7 @@ ELSEWHERE = {
         ("stage", "node_persist", "node_persist_image", "references", "files", "guards"),
         "tests/node_persist/test_sql.py",
     ),
+    "search": "tests/search/test_same_answers.py",
 }
 
 #: Parts of other queries; they are prepared inside those.
@@ -35,7 +36,7 @@ PARTS = re.compile(
     r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto)$|constraints\.foreign_key_to_songs$|users\.of_"
     r"|snapshots\.(plays|source_of_days|frame|average|deviation|made_|mended_|recorded_|stored_columns)|snapshots_changes\.heard_now"
     r"|snapshots_image\.(expected_frame|expected_plays|mood|as_stored|this_frame)"
-    r"|stage\.merged|node_persist\.of_staged_|references\.(refers|hash_of_|run_of_row|is_as_written|record_written|user_without_file)"
+    r"|search\.bytes_of_|stage\.merged|node_persist\.of_staged_|references\.(refers|hash_of_|run_of_row|is_as_written|record_written|user_without_file)"
 )
 #: Statements that PREPARE does not take.
 UTILITIES = ("lock", "create", "alter", "drop", "copy", "truncate", "analyze", "set ", "{definition}")
@@ -79,6 +80,11 @@ def fragments_for(step) -> dict[str, psql.Composable]:
         **application_names("public"),
         "users_name": psql.Literal("users"),
         "known": psql.SQL("ARRAY['users']"),
+        "strength": psql.SQL("FOR NO KEY UPDATE"),
+        "record_columns": psql.SQL("record.song_id, record.tag_id"),
+        "song_tags_name": psql.Literal("public.song_tags"),
+        "statement": psql.SQL("SELECT 1"),
+        **dict.fromkeys(("event", "transition", "function", "arguments"), psql.SQL("")),
     }
     return {**fragments, "expected": compose("themes_image.expected_pairs", fragments)}
 
@@ -146,7 +152,7 @@ def test_every_query_is_called() -> None:
     assert all((ROOT / test).is_file() for test in ELSEWHERE.values())
     sources = "\n".join(
         path.read_text()
-        for package in ("migrator", "sql", "monitoring")
+        for package in ("migrator", "sql", "monitoring", "service")
         for path in files(package).joinpath(".").rglob("*.py")
     )
 
