@@ -15,7 +15,8 @@ from migrator.commands.database import db, load
 from migrator.commands.doctor import doctor
 from migrator.commands.inspect import certificate, quarantine, status, validate
 from migrator.commands.keys import keys
-from migrator.commands.migrate import migrate, rollback
+from migrator.commands.migrate import migrate
+from migrator.commands.rollback import rollback
 from migrator.commands.session import Session, print_json
 from migrator.commands.users import users
 from migrator.commands.vocabulary import vocabulary

@@ -11,7 +11,6 @@ from psycopg.types.json import Jsonb
 from migrator import repair, run_store
 from migrator.choice import choose_run, is_still_true, reread
 from migrator.chunk_size import FIRST_SIZE
-from migrator.controls import Controls
 from migrator.errors import LeaseLost, Stopped
 from migrator.events import Observer, PhaseStarted, RunClosed, tell
 from migrator.lease import Lease
@@ -140,15 +139,10 @@ class Runner:
             sum(part.counts.rows for part in partitions),
             sum(part.counts.quarantined_rows for part in partitions),
         )
+        tables = [step.fragments[target].as_string(None) for target in step.targets]
+        controls = self._retrying(run.id, lambda: change_controls(self.database, run.id, self.request.controls))
         throttle = Throttle(
-            self.database,
-            run.id,
-            lease.token,
-            [step.fragments[target].as_string(None) for target in step.targets],
-            self.stop,
-            self.observers,
-            self._controls(run),
-            budget.watch,
+            self.database, run.id, lease.token, tables, self.stop, self.observers, controls, budget.watch
         )
         Work(
             run.id,
@@ -160,10 +154,6 @@ class Runner:
             throttle,
         ).convert_all(partitions, self.request.workers)
         self._check_stop()
-
-    def _controls(self, run: Run) -> Controls:
-        """Return the run's controls with what this call was given; the rest is as it was set before."""
-        return self._retrying(run.id, lambda: change_controls(self.database, run.id, self.request.controls))
 
     def _plan(self, step: Step, run: Run, lease: Lease) -> Run:
         """Store the plan, the vocabulary and the partitions in one transaction; a resumed run has them already."""

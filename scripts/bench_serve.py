@@ -92,7 +92,6 @@ def measure(bench: Bench, options: argparse.Namespace) -> list[Row]:
             "index, 1 to 5 characters, p99": 50.0,
             "index, one typing error, p99": 150.0,
             "search in process, p95": 5.0,
-            "search over HTTP, p95": 10.0,
             "a new tag in every worker, p99": 1.0,
         },
     )

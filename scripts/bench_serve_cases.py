@@ -18,12 +18,15 @@ from bench_serve_data import keystrokes, misspelled
 from bench_serve_load import pace, path_of
 from bench_serve_peers import percentiles, postgres_left, postgres_trigrams, redis_sets, sqlite_fts, tantivy_prefix
 from bench_serve_process import serving
+
 from service.freshness.feed import load_tags
 from service.suggest.index import TagIndex
 from service.suggest.query import Query
-from tests.redis_server import redis_server
-
 from sql.database import Database
+from tests.redis_server import redis_server
+from tests.search.measure import fill as fill_songs
+from tests.search.measure import in_gin, questions
+from tests.search.measure import in_process as songs_in_process
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -82,7 +85,7 @@ def hit_ratio(url: str, found: "Sequence[str]", count: int) -> list[Row]:
 def _lookups(metrics: str) -> dict[str, float]:
     found: dict[str, float] = {}
     for labels, value in re.findall(r"^segue_cache_lookups_total\{([^}]*)\} (\S+)", metrics, re.MULTILINE):
-        if 'cache="suggestions"' in labels and 'tier="memory"' in labels:
+        if 'cache="suggestions"' in labels and 'tier="l1"' in labels:
             result = re.search(r'result="(\w+)"', labels)
             assert result is not None
             found[result[1]] = found.get(result[1], 0.0) + float(value)
@@ -170,5 +173,23 @@ def peers(url: str, found: "Sequence[str]") -> list[Row]:
 
 
 def searches(bench: Any, songs: int, *, peer: bool) -> list[Row]:
-    """Search songs by tags."""
-    raise NotImplementedError
+    """Search songs by tags with every facet: in process, over HTTP, and with a GIN index in PostgreSQL."""
+    bench.make_empty("songs")
+    url, tags = bench.url("songs"), max(50, songs // 100)
+    fill_songs(url, songs, tags)
+    asked = questions(songs, tags, 400)
+    own = songs_in_process(url, tags, asked)
+    rows = [
+        Row("search, load", [own.load_seconds]),
+        Row("search, memory", [own.memory / 1e6], unit="MB"),
+        Row("search in process, p50", [own.at(0.5)], unit="ms"),
+        Row("search in process, p95", [own.at(0.95)], unit="ms"),
+    ]
+    if peer:
+        gin = in_gin(url, songs, tags, asked)
+        if gin.totals != own.totals:
+            raise WrongResult("the search and the GIN index find different numbers of songs")
+        row = Row("search, PostgreSQL GIN on int[], p95", [gin.at(0.95)], unit="ms", note="ratio: how much faster")
+        row.ratio, row.target = gin.at(0.95) / own.at(0.95), 10.0
+        rows.append(row)
+    return rows

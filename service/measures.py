@@ -41,7 +41,7 @@ class Measures:
         for stage, seconds in stage_seconds.items():
             self._recorder.histogram("segue_autocomplete_stage_duration_seconds", stage).observe(seconds)
 
-    def loaded(self, kind: str, seconds: float, is_ok: bool) -> None:  # noqa: FBT001 - the cache calls it
+    def loaded(self, kind: str, seconds: float, is_ok: bool) -> None:
         """Note how long a load behind the cache took."""
         if is_ok:
             self._recorder.histogram("segue_cache_load_duration_seconds", kind).observe(seconds)

@@ -1,4 +1,4 @@
-"""What a server process is told: one frozen value made from options and the environment, checked before anything starts."""
+"""What a server is told: one frozen value made of options and the environment, checked before anything starts."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -65,6 +65,7 @@ class Settings:
         workers: processes that answer.
         redis_url: of a shared second cache tier and rate limit, or None.
         sentry_dsn: where errors are reported, or None.
+        environment: under which name they are: production, staging, …
         songs: the searched table, or None for no search.
         limits: see there.
         cors_origins: that a browser may read answers from; "*" is any, empty is none but our own.
@@ -85,6 +86,7 @@ class Settings:
     workers: int = 1
     redis_url: str | None = field(default=None, repr=False)
     sentry_dsn: str | None = field(default=None, repr=False)
+    environment: str = "production"
     songs: SongsTable | None = SongsTable()
     limits: Limits = Limits()
     cors_origins: tuple[str, ...] = ()
@@ -108,7 +110,9 @@ def networks(option: str, texts: Iterable[str]) -> tuple[Network, ...]:
         try:
             found.append(ip_network(text.strip(), strict=False))
         except ValueError:
-            raise BadSetting(f"{option} {text!r} is no network; write 10.0.0.0/8, 2001:db8::/32 or one address") from None
+            raise BadSetting(
+                f"{option} {text!r} is no network; write 10.0.0.0/8, 2001:db8::/32 or one address"
+            ) from None
     return tuple(found)
 
 

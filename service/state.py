@@ -3,7 +3,7 @@
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from monitoring.health import Facts, readiness
 from service.bans import Bans
@@ -19,6 +19,9 @@ if TYPE_CHECKING:
     from service.freshness.follower import Follower
     from service.search.index import SongIndex
     from service.suggest.index import TagIndex
+
+#: How long a request's lost connection speaks against the database, when no later one speaks for it.
+_LOST_SECONDS: Final = 3.0
 
 
 class State:
@@ -61,12 +64,13 @@ class State:
         self.is_warm = False
         self.is_closing = False
         self.is_stopping = False
-        self._is_database_up = True
+        self._lost_database_at: float | None = None
 
     @property
     def is_database_up(self) -> bool:
-        """Whether the last use of the database succeeded, as far as connecting goes."""
-        return self._is_database_up and (self.follower is None or self.follower.is_connected)
+        """Whether the database is there: for the follower, and for the last request that needed it just now."""
+        is_lost = self._lost_database_at is not None and time.monotonic() - self._lost_database_at < _LOST_SECONDS
+        return not is_lost and (self.follower is None or self.follower.is_connected)
 
     @contextmanager
     def watching_database(self) -> Iterator[None]:
@@ -74,9 +78,9 @@ class State:
         try:
             yield
         except ConnectionLost:
-            self._is_database_up = False
+            self._lost_database_at = time.monotonic()
             raise
-        self._is_database_up = True
+        self._lost_database_at = None
 
     @contextmanager
     def transaction(self) -> Iterator[Transaction]:

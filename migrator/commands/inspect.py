@@ -10,7 +10,7 @@ import click
 
 from migrator import registry, report, run_store
 from migrator.certificate import certify
-from migrator.commands.migrate import open_run
+from migrator.commands.rollback import open_run
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import Exit, MigratorError, Refused, Stopped, UsageError
 from migrator.preflight import preflight

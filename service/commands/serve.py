@@ -1,5 +1,6 @@
 """`segue serve`. The server itself is imported when it starts, so that `segue --help` does not wait for it."""
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -27,11 +28,16 @@ def _several(name: str, envvar: str, help: str, metavar: str, **further: Any) ->
 
 @click.command()
 @_option("--host", "SEGUE_HOST", "Address to listen on; 0.0.0.0 or :: for all.", default="127.0.0.1")
-@_option("--port", "SEGUE_PORT", "Port to listen on; 0 takes a free one.", type=click.IntRange(0, 65_535), default=8_000)
+@_option(
+    "--port", "SEGUE_PORT", "Port to listen on; 0 takes a free one.", type=click.IntRange(0, 65_535), default=8_000
+)
 @_option("--workers", "SEGUE_WORKERS", "Processes that answer.", type=click.IntRange(1, 64), default=1)
 @_option("--redis-url", "REDIS_URL", "Shares cache and rate limits between servers (redis://…).")
 @_option("--sentry-dsn", "SENTRY_DSN", "Reports errors there, without personal data.")
-@_option("--table", "SEGUE_TABLE", "Songs to search, with their schema when it is not the application's.", default="songs")
+@_option("--environment", "SENTRY_ENVIRONMENT", "Under which name: production, staging, …", default="production")
+@_option(
+    "--table", "SEGUE_TABLE", "Songs to search, with their schema when it is not the application's.", default="songs"
+)
 @_option("--key", "SEGUE_KEY", "Their key column.", default="id")
 @_option("--title", "SEGUE_TITLE", "Their title column, which a text filter looks into.", default="title")
 @_several("--cors-origin", "SEGUE_CORS_ORIGINS", "Lets pages of this origin read answers; * for any.", "ORIGIN")
@@ -138,6 +144,12 @@ def serve(session: Session, context: click.Context, /, **options: Any) -> int:
         return run(settings, must_search=named)
 
 
+def _sentry_dsn(text: str | None) -> str | None:
+    if text and not re.fullmatch(r"https?://[^/@\s]+@[^/\s]+/\S+", text):
+        raise BadSetting("--sentry-dsn is no DSN; copy it from the project's settings in Sentry")
+    return text or None
+
+
 def _settings(schema: str, database: Database, given: dict[str, Any]) -> Settings:
     limits = Limits(
         query_bytes=given["max_query_bytes"],
@@ -156,7 +168,8 @@ def _settings(schema: str, database: Database, given: dict[str, Any]) -> Setting
         port=given["port"],
         workers=given["workers"],
         redis_url=given["redis_url"] or None,
-        sentry_dsn=given["sentry_dsn"] or None,
+        sentry_dsn=_sentry_dsn(given["sentry_dsn"]),
+        environment=given["environment"],
         songs=SongsTable(given["table"], given["key"], given["title"] or None) if given["table"] else None,
         limits=limits,
         cors_origins=origins("--cors-origin", given["cors_origin"]),

@@ -7,7 +7,6 @@ from psycopg.types.json import Jsonb
 
 from service.curation.errors import BannedTag, TagBusy, TagReferredTo
 from service.curation.reading import identifier, missing, names
-from service.curation.tag import Curator
 from sql.database import Row, Transaction
 from sql.errors import DatabaseError
 
@@ -98,11 +97,10 @@ def writable_columns(transaction: Transaction, table: psql.Identifier, image: Im
     return [row["name"] for row in transaction.all("curation.list_columns", fragments, image=Jsonb(image))]
 
 
-def restore_row(transaction: Transaction, curator: Curator, table: str, image: Image) -> bool:
+def restore_row(transaction: Transaction, table: psql.Identifier, image: Image) -> bool:
     """Insert a row as its image says; return False when another row has one of its unique values."""
-    target = psql.Identifier(curator.schema, table)
-    columns = psql.SQL(", ").join(map(psql.Identifier, writable_columns(transaction, target, image)))
-    return transaction.run("curation.restore_row", {"target": target, "columns": columns}, image=Jsonb(image)) == 1
+    columns = psql.SQL(", ").join(map(psql.Identifier, writable_columns(transaction, table, image)))
+    return transaction.run("curation.restore_row", {"target": table, "columns": columns}, image=Jsonb(image)) == 1
 
 
 def gone_runs(transaction: Transaction, runs: list[int]) -> list[int]:

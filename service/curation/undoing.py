@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from psycopg import sql as psql
+
 from service.curation.errors import AlreadyUndone, MovedOn, NotUndoable, TagInUse
 from service.curation.log import write_log
 from service.curation.naming import Name, delete_synonyms, meanings, name_of, require_free, synonyms_of_text
@@ -157,13 +159,15 @@ class _Undoing:
             self._require_free(image["synonym"])
         for image in self.before["synonyms"]:
             own = without_gone_run(self.transaction, image)
-            if not restore_row(self.transaction, self.curator, "tag_synonyms", own):
+            if not restore_row(self.transaction, psql.Identifier(self.curator.schema, "tag_synonyms"), own):
                 raise self._moved_on(f"{image['synonym']!r} was made a synonym at this moment")
         return []
 
     def ban(self) -> list[str]:
         if self.transaction.run("curation.lift_ban", tag_id=self.act.tag_id) == 0:
             raise self._moved_on(f"tag {self.tag['name']!r} is not banned any more")
+        if left_over := self.before["ban"]:
+            restore_row(self.transaction, psql.Identifier("segue", "banned_tags"), left_over)
         return []
 
     @property

@@ -37,7 +37,7 @@ def unmerge(transaction: Transaction, curator: Curator, act: LoggedAct) -> Done:
     assert after is not None, "a merge has both"
     target = _open_target(transaction, curator, act, before, after)
     source = without_gone_run(transaction, before["tag"])
-    if not restore_row(transaction, curator, "tags", {**source, "usage_count": 0}):
+    if not restore_row(transaction, psql.Identifier(curator.schema, "tags"), {**source, "usage_count": 0}):
         raise MovedOn(act.id, f"a tag {source['name']!r} was made at this moment")
     _move_words(transaction, act.tag_id, target, before)
     _move_names(transaction, curator, act, before)

@@ -112,10 +112,13 @@ class Follower:
         self._waker.wake()
 
     def stop(self, timeout: float = 5.0) -> None:
-        """End the thread; a build that is under way is abandoned."""
+        """End the thread; a build that is under way is waited for, and abandoned after the timeout."""
+        end = time.monotonic() + timeout
         self._ended.set()
         self.wake()
         self._thread.join(timeout)
+        for kept in self._kept:
+            kept.stop(max(end - time.monotonic(), 0))
         self._waker.close()
 
     def _run(self) -> None:

@@ -69,6 +69,11 @@ class Keeping(Generic[Index]):
             self._is_wanted = False
             self._build = _Build(self.served.build, self._on_built)
 
+    def stop(self, timeout: float) -> None:
+        """Wait for a build that is under way, so that it leaves no connection behind; abandon one that takes longer."""
+        if self._build is not None:
+            self._build.join(timeout)
+
     def _finish(self, build: "_Build[Index]", number: int, read_changes: Callable[[int], list[Row] | None]) -> None:
         # Half of the time goes to building at most.
         self._not_before = time.monotonic() + max(build.seconds, RETRY_SECONDS if build.error else 0)

@@ -36,7 +36,7 @@ class Access:
         Raises:
             Problem: 429.
         """
-        if policy is None or not (quota := self.quotas[policy]).is_on:
+        if policy is None or not (quota := self.quotas[policy]).is_on or scope.get("segue.spent"):
             return
         address = address_of(scope, self._trusted)
         left = quota.take(address)

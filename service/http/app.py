@@ -7,12 +7,14 @@ from monitoring.exposition import Exposition
 from monitoring.logs import AccessLog
 from service.http import curation_operations, meta_operations, song_operations, tag_operations
 from service.http.access import Access
-from service.http.autocomplete import Answers, hot_route
+from service.http.answers import Answers
+from service.http.autocomplete import hot_route
 from service.http.boundary import App, Boundary
 from service.http.headers import Cors
 from service.http.operations import Operation
 from service.http.routing import application
 from service.http.shared_quota import SharedQuotas
+from service.http.tracing import traced
 from service.state import State
 
 #: Threads that wait for the database; its pool has as many connections.
@@ -47,7 +49,9 @@ def interface(state: State, exposition: Exposition, version: str) -> Interface:
     threads = ThreadPoolExecutor(_THREADS, thread_name_prefix="segue-http")
     operations = all_operations(answers, settings.max_age, exposition, version)
     routed = application(operations, state, access, threads)
-    behind = Boundary(routed, state, cors, AccessLog(state.log))
+    behind: App = Boundary(routed, state, cors, AccessLog(state.log))
+    if settings.sentry_dsn:
+        behind = traced(behind)
     quotas = SharedQuotas(settings.redis_url, tuple(access.quotas.values())) if settings.redis_url else None
     app = hot_route(state, answers, access.quotas["autocomplete"], cors, behind)
     return Interface(app, operations, access, answers, quotas, threads)

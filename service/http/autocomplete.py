@@ -1,4 +1,4 @@
-"""The hot route: an autocomplete answer from memory, as finished bytes, with as little Python as can be.
+"""The hot route: an autocomplete answer from memory, with as little Python as can be.
 
 It answers only what succeeds. Whatever else a request needs (a problem, another method, a preflight) is left to the
 application behind it, which reads the request again; such requests are rare and may cost more.
@@ -7,174 +7,20 @@ application behind it, which reads the request again; such requests are rare and
 import time
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import quote
 
-import msgspec
-
-from cache import Loaded
+from service.http.answers import Answers
 from service.http.boundary import App, Receive, Scope, Send
 from service.http.clients import address_of
-from service.http.headers import SECURITY, Cors, Header, request_id_of
-from service.http.parameters import Parameter, flag, names, read_query, text, whole
-from service.http.prepared import CHOICES, NO_BODY, Prepared, coding_of
-from service.http.problems import UNAVAILABLE, Problem
+from service.http.headers import Cors, Header, request_id_of
+from service.http.prepared import CHOICES, NO_BODY, coding_of
 from service.http.rate_limit import Quota
-from service.http.shapes import NearTag, NewTag, SuggestedTag, Suggestions
-from service.settings import Settings
 from service.state import State
-from service.suggest.query import Answer, Query
-from tags.normalise import clean, normalise
 
 PATH: Final = "/v1/tags/autocomplete"
-KIND: Final = "suggestions"
-_LIMIT: Final = 10
 #: From here on an answer is slow enough for a line in the log.
 _SLOW_SECONDS: Final = 0.1
-
-PARAMETERS: Final[tuple[Parameter, ...]] = (
-    text("q", 200, "What was typed so far; in double quotes an exact name comes first.", is_required=True, example="holy s"),
-    whole("limit", 1, 50, _LIMIT, "How many suggestions at most."),
-    text("category", 50, "Only tags of this category.", example="theme"),
-    names("context", 20, "Tags that are chosen already: left out, and what often stands beside them comes first."),
-    flag("explain", "Say in words why each suggestion stands where it does."),
-)
-
-#: Request headers that the hot route reads.
+#: Request headers that it reads.
 _WANTED: Final = frozenset((b"accept-encoding", b"if-none-match", b"origin", b"x-request-id"))
-
-
-class Suggested(Prepared):
-    """A prepared autocomplete answer, which can be told again for another spelling of the same text.
-
-    Attributes:
-        groups: it stays right until a change touches one of these.
-        create: its last member.
-    """
-
-    __slots__ = ("create", "groups")
-
-    def __init__(self, body: bytes, fixed: tuple[Header, ...], groups: tuple[str, ...], create: NewTag | None) -> None:
-        super().__init__(body, fixed)
-        self.groups = groups
-        self.create = create
-
-    def spelled(self, name: str, fixed: tuple[Header, ...]) -> "Suggested":
-        """Return the answer for a text that is compared the same but shown as `name`."""
-        if self.create is None or self.create.name == name:
-            return self
-        create = msgspec.structs.replace(self.create, name=name)
-        old, new = (msgspec.json.encode(each) for each in (self.create, create))
-        # It is the last member, so the rows before it stay as they are.
-        return Suggested(self.body[: -len(old) - 1] + new + b"}", fixed, self.groups, create)
-
-
-class Answers:
-    """Finds or makes answers; used by the hot route and by the warm-up."""
-
-    def __init__(self, state: State) -> None:
-        self._state = state
-        self._most_bytes = state.settings.limits.query_bytes
-        self._fixed = fixed_headers(state.settings)
-        #: The quickest look into memory: a raw query string's answer, or None.
-        self.known: Callable[[bytes], Suggested | None] = state.cache.reader(KIND)
-
-    def find(self, raw: bytes) -> Suggested:
-        """Return the answer to a raw query string.
-
-        Raises:
-            Problem: 422, or 503 while there is no index.
-        """
-        found = self.known(raw)
-        return found if found is not None else self.load(raw)
-
-    def load(self, raw: bytes) -> Suggested:
-        """Return the answer to a raw query string that is not known, and remember it; otherwise like `find`."""
-        found = self._state.cache.get_or_load(KIND, raw, lambda: self._loaded(raw))
-        assert found is not None, "every query has an answer"
-        return found
-
-    def _loaded(self, raw: bytes) -> "Loaded[Suggested]":
-        query = query_of(raw, self._most_bytes)
-        usual = usual_spelling(query)
-        if usual is None or usual == raw:
-            found = self._make(query)
-        else:
-            # Other spellings of the same question ("q=A&limit=10", "limit=10&q=a") share one look into the index.
-            found = self.find(usual).spelled(clean(query.text), self._fixed)
-        return Loaded(found, found.groups)
-
-    def _make(self, query: Query) -> Suggested:
-        index = self._state.index
-        if index is None:
-            raise Problem(UNAVAILABLE, "the index is not loaded yet", headers=[("retry-after", "1")])
-        answer = index.suggest(query, self._state.bans.holds)
-        started = time.perf_counter()
-        shown = as_shown(answer)
-        body = msgspec.json.encode(shown)
-        band = answer.suggestions[0].band if answer.suggestions else "none"
-        self._state.measures.answered(band, {**answer.stage_seconds, "serialize": time.perf_counter() - started})
-        return Suggested(body, self._fixed, answer.groups, shown.create)
-
-
-def usual_spelling(query: Query) -> bytes | None:
-    """Return the query string under which all spellings of a question meet; None for one that meets no other."""
-    text = normalise(query.text)
-    if len(text) != len(clean(query.text)):
-        return None  # whether it may become a tag may depend on the longer one
-    parts = ["q=" + quote(text, safe="")]
-    if query.limit != _LIMIT:
-        parts.append(f"limit={query.limit}")
-    if query.category is not None:
-        parts.append("category=" + quote(query.category, safe=""))
-    if query.context:
-        parts.append("context=" + quote(",".join(query.context), safe=""))
-    if query.explain:
-        parts.append("explain=1")
-    return "&".join(parts).encode()
-
-
-def query_of(raw: bytes, most_bytes: int) -> Query:
-    """Read a raw query string.
-
-    Raises:
-        Problem: 422, naming what is wrong.
-    """
-    given = read_query(raw, PARAMETERS, most_bytes=most_bytes)
-    return Query(given["q"], given["limit"], given["category"], given["context"], given["explain"])
-
-
-def as_shown(answer: Answer) -> Suggestions:
-    """Return an answer as it is written."""
-    rows = tuple(
-        SuggestedTag(
-            type=one.band,
-            id=one.tag.id,
-            name=one.tag.name,
-            category=one.tag.category,
-            color=one.tag.color,
-            usage_count=one.tag.usage_count,
-            antecedent=one.antecedent,
-            match=one.match,
-            why=one.why,
-        )
-        for one in answer.suggestions
-    )
-    if (new := answer.create) is None:
-        return Suggestions(rows, None)
-    near = tuple(NearTag(tag.id, tag.name, tag.category, tag.usage_count) for tag in new.near)
-    return Suggestions(rows, NewTag(new.name, new.is_possible, new.reason, near))
-
-
-def fixed_headers(settings: Settings) -> tuple[Header, ...]:
-    """Return the headers that every successful answer has."""
-    cached = f"public, max-age={settings.max_age}, stale-while-revalidate={settings.stale_seconds}"
-    any_origin = Cors(settings.cors_origins)
-    return (
-        (b"content-type", b"application/json"),
-        (b"cache-control", cached.encode()),
-        *SECURITY,
-        *(any_origin.headers(None) if any_origin.is_any else ()),
-    )
 
 
 def hot_route(state: State, answers: Answers, quota: Quota, cors: Cors, behind: App) -> App:
@@ -197,37 +43,42 @@ def hot_route(state: State, answers: Answers, quota: Quota, cors: Cors, behind: 
         method = scope["method"]
         left = None
         if is_limited:
-            left = take(address_of(scope, trusted) if trusted else scope["client"][0])
-        try:
-            if (method != "GET" and method != "HEAD") or left == -1:
-                raise LookupError
+            peer = scope["client"]
+            left = take(address_of(scope, trusted) if trusted or not peer else peer[0])
+        prepared = None
+        if (method == "GET" or method == "HEAD") and left != -1:
             query = scope["query_string"]
-            prepared = known(query) or load(query)
-        except Exception:  # a problem, or our mistake: the application behind says which
+            try:
+                prepared = known(query) or load(query)
+            except Exception:  # a problem, or our mistake: the application behind says which
+                prepared = None
+        if prepared is None:
+            scope["segue.spent"] = left is not None and left >= 0
             await behind(scope, receive, send)
             return
         coding = held = b""
+        origin = None
         extra: list[Header] = []
         for name, value in scope["headers"]:
             if name not in wanted:
                 continue
             if name == b"accept-encoding":
-                coding = choices.get(value)
-                if coding is None:
-                    coding = coding_of(value)
+                coding = choices[value] if value in choices else coding_of(value)
             elif name == b"if-none-match":
                 held = value
             elif name == b"x-request-id":
                 if request_id_of(value):
                     extra.append((name, value))
-            elif varies:
-                extra += cors.headers(value)
+            else:
+                origin = value
         start, body = prepared.coded(coding) if coding else prepared.plain
         code = 200
         if held and prepared.matches(held, coding):
             start, body, code = prepared.not_modified(coding), NO_BODY, 304
         elif method == "HEAD":
             body = NO_BODY
+        if varies:
+            extra += cors.headers(origin)
         if left is not None:
             extra += quota.headers(left)
         if state.is_closing:

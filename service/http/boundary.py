@@ -10,7 +10,6 @@ from uuid import uuid4
 from monitoring import sentry
 from monitoring.logs import AccessLog, trace_id
 from service.http.headers import NO_STORE, SECURITY, Cors, Header, request_id_of
-from service.http.operations import Operation
 from service.http.problems import INTERNAL, MEDIA_TYPE, TOO_LARGE, UNAVAILABLE, Problem
 from service.http.refusals import of_error
 from service.state import State
@@ -71,7 +70,7 @@ class Boundary:
             problem = of_error(error)
             if problem.kind is INTERNAL:
                 sentry.report(error)
-                self._state.log.error("request failed", request_id=exchange.request_id, exc_info=error)
+                self._state.log.exception("request failed", request_id=exchange.request_id, exc_info=error)
             if exchange.status is None:
                 await exchange.refuse(problem)
 
@@ -93,7 +92,7 @@ class Boundary:
 
     def _note(self, exchange: "_Exchange", seconds: float) -> None:
         scope, code = exchange.scope, exchange.status or 500
-        operation: Operation | None = scope.get("segue.operation")
+        operation = scope.get("segue.operation")
         route = operation.path if operation else _OTHER
         self._state.measures.request(scope["method"], route, code).observe(seconds)
         # A probe's 503 is an answer, not a failure, and is asked for every few seconds.

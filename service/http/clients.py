@@ -1,6 +1,6 @@
 """Who asks: the address that a limit or an allow-list looks at, believed only as far as the configured proxies go."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, MutableMapping, Sequence
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
 from typing import Any
 
@@ -12,7 +12,7 @@ UNKNOWN = "unknown"
 #: The smallest IPv6 network that one customer has; its addresses are one client.
 _IPV6_PREFIX = 64
 
-Scope = dict[str, Any]
+Scope = MutableMapping[str, Any]
 
 
 def address_of(scope: Scope, trusted: Sequence[Network]) -> str:

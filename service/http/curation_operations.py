@@ -8,7 +8,7 @@ import msgspec
 from service.curation import acts
 from service.curation.reading import list_acts, read_tag
 from service.curation.tag import Curator, Done
-from service.http import shapes
+from service.http import curation_shapes as shapes
 from service.http.cursors import cursor_parameter, encoded
 from service.http.operations import TAG_ID, Call, Operation, Reply, number
 from service.http.parameters import Parameter, text, uuid, whole
@@ -27,15 +27,27 @@ def operations() -> list[Operation]:
     synonym = text("synonym", 50, "The word to take away.", is_required=True, example="holy ghost")
     return [
         _operation("POST", "/v1/tags", "create_tag", "Make a tag", _create, shapes.NewTagRequest, status=201),
-        _operation("PATCH", "/v1/tags/{id}", "change_tag", "Rename, recategorise or recolour a tag", _change, shapes.TagChangeRequest),
+        _operation(
+            "PATCH",
+            "/v1/tags/{id}",
+            "change_tag",
+            "Rename, recategorise or recolour a tag",
+            _change,
+            shapes.TagChangeRequest,
+        ),
         _operation(
             "POST",
             "/v1/tags/{id}/merge",
             "merge_tag",
             "Merge a tag into another one",
-            lambda transaction, curator, call: [acts.merge(transaction, curator, call.path["id"], call.body.into.lower())],
+            lambda transaction, curator, call: [
+                acts.merge(transaction, curator, call.path["id"], call.body.into.lower())
+            ],
             shapes.MergeRequest,
-            description="Every song that had either has the other one then; name and synonyms become synonyms, and the old id leads on.",
+            description=(
+                "Every song that had either has the other one then; name and synonyms become synonyms, and the old id "
+                "leads on."
+            ),
         ),
         _operation(
             "POST",
@@ -80,7 +92,7 @@ def operations() -> list[Operation]:
             "Take an act back",
             lambda transaction, curator, call: [acts.undo(transaction, curator, int(call.path["id"]))],
             path_parameters={"id": number},
-            description="What was done since that the act does not touch stays; where it is in the way, the answer is 409.",
+            description="What was done since and the act does not touch stays; in its way, it is a conflict.",
         ),
         Operation(
             method="GET",
@@ -180,9 +192,7 @@ def _reply(done: list[Done], status: int) -> Reply:
 def _log(call: Call) -> Reply:
     limit, after = call.query["limit"], call.query["cursor"]
     with call.state.transaction() as transaction:
-        found = list_acts(
-            transaction, tag_id=call.query["tag"], before=after[0] if after else None, limit=limit + 1
-        )
+        found = list_acts(transaction, tag_id=call.query["tag"], before=after[0] if after else None, limit=limit + 1)
     shown, rest = found[:limit], found[limit:]
     following = encoded(_PURPOSE, shown[-1].id) if rest else None
     rows = tuple(

@@ -61,7 +61,8 @@ def page(document: Json) -> bytes:
 def _operation(path: str, method: str, operation: Json) -> str:
     scope = operation.get("x-scope")
     parts = [
-        f"<h3 id='{escape(operation['operationId'])}'><span class=method>{method.upper()}</span> <code>{escape(path)}</code>",
+        f"<h3 id='{escape(operation['operationId'])}'><span class=method>{method.upper()}</span> ",
+        f"<code>{escape(path)}</code>",
         f" <span class=scope>{escape(scope)}</span>" if scope else "",
         f"</h3><p>{escape(operation['summary'])}. {escape(operation.get('description', ''))}</p>",
     ]
@@ -84,9 +85,11 @@ def _operation(path: str, method: str, operation: Json) -> str:
             f"<tr><td>{status}<td>{escape(response['description'])}<td>{_named(response.get('content', {}))}</tr>"
         )
     parts.append("</table>")
-    for content in operation["responses"].get("200", {}).get("content", {}).values():
-        if "example" in content:
-            parts.append(f"<pre>{escape(json.dumps(content['example'], indent=1, ensure_ascii=False))}</pre>")
+    parts += [
+        f"<pre>{escape(json.dumps(content['example'], indent=1, ensure_ascii=False))}</pre>"
+        for content in operation["responses"].get("200", {}).get("content", {}).values()
+        if "example" in content
+    ]
     return "".join(parts)
 
 
@@ -121,4 +124,6 @@ def _kind(member: Json) -> str:
 
 def _described(member: Json) -> str:
     own = member.get("description", "")
-    return str(own or next((option["description"] for option in member.get("anyOf", ()) if "description" in option), ""))
+    return str(
+        own or next((option["description"] for option in member.get("anyOf", ()) if "description" in option), "")
+    )

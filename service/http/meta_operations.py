@@ -50,7 +50,8 @@ def probes() -> list[Operation]:
             group=_GROUP,
             summary="Whether requests should be sent here",
             description=(
-                "A process that has lost PostgreSQL or Redis still answers from memory: it stays ready and says `degraded`."
+                "A process that has lost PostgreSQL or Redis still answers from memory: it stays ready, and says "
+                "`degraded`."
             ),
             handle=lambda call: _probe(readiness(call.state.facts())),
             is_blocking=False,

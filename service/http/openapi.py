@@ -48,7 +48,12 @@ def document(operations: Sequence[Operation], version: str) -> Json:
             entry[method.lower()] = _operation(operation, method, schema_of)
     return {
         "openapi": "3.1.0",
-        "info": {"title": "Segue", "version": version, "description": _DESCRIPTION, "license": {"name": "MIT", "identifier": "MIT"}},
+        "info": {
+            "title": "Segue",
+            "version": version,
+            "description": _DESCRIPTION,
+            "license": {"name": "MIT", "identifier": "MIT"},
+        },
         "servers": [{"url": "/"}],
         "tags": [{"name": group} for group in dict.fromkeys(operation.group for operation in operations)],
         "paths": paths,
@@ -105,7 +110,14 @@ def _operation(operation: Operation, method: str, schema_of: dict[Any, Json]) ->
 
 def _parameters(operation: Operation) -> list[Json]:
     in_path = [
-        {"name": name, "in": "path", "required": True, "schema": {"type": "string", "format": "uuid"} if name == "id" and "tags" in operation.path else {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"}}
+        {
+            "name": name,
+            "in": "path",
+            "required": True,
+            "schema": {"type": "string", "format": "uuid"}
+            if name == "id" and "tags" in operation.path
+            else {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
+        }
         for name in operation.path_parameters
     ]
     in_query = []

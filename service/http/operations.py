@@ -1,4 +1,4 @@
-"""What the interface offers: every operation is described once, for routing, checking, authorising and the OpenAPI document."""
+"""What the interface offers, described once: for routing, checking, tokens and the OpenAPI document."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -45,7 +45,7 @@ class Reply:
     """What an operation answers.
 
     Attributes:
-        body: a value for JSON, or finished bytes.
+        body: a value for JSON, finished bytes, or a prepared answer, which has its own headers.
         status: the HTTP status code.
         headers: further headers; `cache-control` is no-store unless one says otherwise.
         media_type: of the body.

@@ -122,5 +122,11 @@ class Prepared:
         return ((b"vary", b"accept-encoding"),) if self.is_compressible else ()
 
 
+def prepared(body: bytes, headers: Mapping[str, str], media_type: str = "application/json") -> Prepared:
+    """Prepare a body with headers given as text."""
+    named = {"content-type": media_type, **headers}
+    return Prepared(body, tuple((name.lower().encode(), value.encode("latin-1")) for name, value in named.items()))
+
+
 #: What follows the start of an answer without a body: to HEAD, or 304.
 NO_BODY: Final[Message] = {"type": "http.response.body", "body": b""}

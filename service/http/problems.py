@@ -121,6 +121,7 @@ class Problem(Exception):
 def invalid(*faults: Fault) -> Problem:
     """Return the 422 that names each fault."""
     places = [fault.parameter or fault.pointer or "" for fault in faults]
-    said = "; ".join(f"{place}: {fault.detail}" if place else fault.detail for place, fault in zip(places, faults, strict=True))
+    said = "; ".join(
+        f"{place}: {fault.detail}" if place else fault.detail for place, fault in zip(places, faults, strict=True)
+    )
     return Problem(INVALID, said, faults)
-

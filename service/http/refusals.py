@@ -34,7 +34,9 @@ def of_error(error: Exception) -> Problem:
         headers = [("location", f"/v1/tags/{error.merged_into}")] if isinstance(error, MergedTag) else []
         return Problem(_KINDS[error.kind], str(error), faults, headers)
     if isinstance(error, ConnectionLost):
-        return Problem(UNAVAILABLE, "the database is gone; what is in memory still answers", headers=[("retry-after", "5")])
+        return Problem(
+            UNAVAILABLE, "the database is gone; what is in memory still answers", headers=[("retry-after", "5")]
+        )
     if isinstance(error, DatabaseError) and error.is_transient:
         return Problem(UNAVAILABLE, "the database is busy; ask again", headers=[("retry-after", "1")])
     return Problem(INTERNAL, "this is our mistake; it was noted under the request's id")

@@ -14,8 +14,9 @@ from service.http.access import Access
 from service.http.bodies import decode_body
 from service.http.operations import Call, Operation, Reply
 from service.http.parameters import read_query
-from service.http.prepared import NO_BODY, Prepared, coding_of
+from service.http.prepared import NO_BODY, Prepared, coding_of, prepared
 from service.http.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Fault, Problem, invalid
+from service.http.tracing import name_trace
 from service.state import State
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -71,18 +72,20 @@ class _Resource:
             for operation in operations
             for method in operation.methods
         }
-        # What traces are called by.
-        self.__qualname__ = operations[0].path
+        self._path = operations[0].path
         self._allowed = ", ".join(sorted({*self._methods, "OPTIONS"}))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Answer with the operation of the request's method."""
+        name_trace(self._path)
         found = self._methods.get(scope["method"])
         if found is None:
             if scope["method"] == "OPTIONS":
                 await Response(status_code=204, headers={"allow": self._allowed})(scope, receive, send)
                 return
-            raise Problem(METHOD_NOT_ALLOWED, f"this resource answers {self._allowed}", headers=[("allow", self._allowed)])
+            raise Problem(
+                METHOD_NOT_ALLOWED, f"this resource answers {self._allowed}", headers=[("allow", self._allowed)]
+            )
         operation, endpoint = found
         scope["segue.operation"] = operation
         response = await endpoint(Request(scope, receive, send))
@@ -129,11 +132,10 @@ def _path(operation: Operation, request: Request) -> dict[str, str]:
 
 
 def _response(reply: Reply) -> Response:
+    if isinstance(reply.body, Prepared):
+        return PreparedResponse(reply.body)
     body = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
     headers = {"cache-control": _NO_STORE, **reply.headers}
     if reply.status == 200 and headers["cache-control"] != _NO_STORE:
-        fixed = [(b"content-type", reply.media_type.encode())]
-        fixed += [(name.lower().encode(), value.encode("latin-1")) for name, value in headers.items()]
-        return PreparedResponse(Prepared(body, tuple(fixed)))
+        return PreparedResponse(prepared(body, headers, reply.media_type))
     return Response(body, reply.status, headers, media_type=reply.media_type)
-

@@ -2,14 +2,20 @@
 
 from typing import Any, Final
 
+import msgspec
+
+from cache import Loaded
 from service.http import shapes
 from service.http.operations import Call, Operation, Reply
 from service.http.parameters import Parameter, choice, names, text, whole
+from service.http.prepared import Prepared, prepared
 from service.http.problems import NOT_FOUND, Fault, Problem, invalid
 from service.search import fallback
 from service.search.query import BadCursor, BadQuery, SearchPage, SearchQuery
+from service.state import State
 
 _GROUP: Final = "Songs"
+_KIND: Final = "search"
 
 _EXAMPLE: Final[dict[str, Any]] = {
     "songs": [
@@ -50,11 +56,10 @@ def operations() -> list[Operation]:
             group=_GROUP,
             summary="Find songs by their tags and title",
             description=(
-                "Synonyms are understood. Facets count, exactly, the tags of all songs found, not of the page. A category in "
-                "`disjunctive` is counted as if none of its tags were asked for."
+                "Synonyms are understood. Facets count, exactly, the tags of all songs found, not of the page. A "
+                "category in `disjunctive` is counted as if none of its tags were asked for."
             ),
-            quick=_from_memory,
-            handle=_from_database,
+            handle=_search,
             parameters=(
                 names("tags", 20, "Tags that a song must have.", example="grace,Holy Spirit"),
                 choice("match", ("all", "any"), "Whether a song must have all of `tags`, or any.", "all"),
@@ -74,27 +79,31 @@ def operations() -> list[Operation]:
     ]
 
 
-def _from_memory(call: Call) -> Reply | None:
-    songs, index = call.state.songs, call.state.index
-    if call.state.settings.songs is None:
-        raise Problem(NOT_FOUND, "this server searches no songs; start it with --table")
-    if songs is None or index is None:
-        return None
-    try:
-        return _reply(songs.search(_query(call), index.resolve), call.state.settings.max_age)
-    except BadQuery as error:
-        raise _refusal(error) from None
-
-
-def _from_database(call: Call) -> Reply:
+def _search(call: Call) -> Reply:
     settings = call.state.settings
-    assert settings.songs is not None, "_from_memory looked"
+    if settings.songs is None:
+        raise Problem(NOT_FOUND, "this server searches no songs; start it with --table")
+    query = _query(call)
+    headers = {"cache-control": f"public, max-age={settings.max_age}"}
+
+    def load() -> "Loaded[Prepared]":
+        body = msgspec.json.encode(_as_shown(_found(call.state, query)))
+        return Loaded(prepared(body, headers))
+
     try:
-        with call.state.watching_database():
-            page = fallback.search(call.state.database, settings.schema, settings.songs, _query(call))
+        answer = call.state.cache.get_or_load(_KIND, repr(query), load)
     except BadQuery as error:
-        raise _refusal(error) from None
-    return _reply(page, settings.max_age)
+        raise invalid(Fault(str(error), parameter="cursor" if isinstance(error, BadCursor) else None)) from None
+    return Reply(answer, headers=headers)
+
+
+def _found(state: State, query: SearchQuery) -> SearchPage:
+    settings, songs, index = state.settings, state.songs, state.index
+    assert settings.songs is not None, "_search looked"
+    if songs is not None and index is not None:
+        return songs.search(query, index.resolve)
+    with state.watching_database():
+        return fallback.search(state.database, settings.schema, settings.songs, query)
 
 
 def _query(call: Call) -> SearchQuery:
@@ -112,12 +121,8 @@ def _query(call: Call) -> SearchQuery:
     )
 
 
-def _refusal(error: BadQuery) -> Problem:
-    return invalid(Fault(str(error), parameter="cursor" if isinstance(error, BadCursor) else None))
-
-
-def _reply(page: SearchPage, max_age: int) -> Reply:
-    found = shapes.SongPage(
+def _as_shown(page: SearchPage) -> shapes.SongPage:
+    return shapes.SongPage(
         songs=tuple(
             shapes.Song(hit.key, hit.title, tuple(shapes.SongTag(tag.id, tag.name, tag.category) for tag in hit.tags))
             for hit in page.hits
@@ -136,4 +141,3 @@ def _reply(page: SearchPage, max_age: int) -> Reply:
         ),
         unknown=page.unknown,
     )
-    return Reply(found, headers={"cache-control": f"public, max-age={max_age}"})

@@ -3,10 +3,15 @@
 from typing import Any, Final
 from urllib.parse import quote as quoted
 
+import msgspec
+
+from cache import Loaded
 from service.curation.errors import MergedTag, UnknownTag
 from service.curation.reading import list_tags, read_tag
 from service.curation.tag import CuratedTag
-from service.http.autocomplete import PARAMETERS, PATH, Answers
+from service.freshness.served import tag_label
+from service.http.answers import PARAMETERS, Answers
+from service.http.autocomplete import PATH
 from service.http.cursors import cursor_parameter, encoded
 from service.http.operations import TAG_ID, Call, Operation, Reply
 from service.http.parameters import text, whole
@@ -62,15 +67,11 @@ def operations(answers: Answers, max_age: int) -> list[Operation]:
         return Reply(of_index(found), headers=cached) if found else None
 
     def tag(call: Call) -> Reply:
-        with call.state.transaction() as transaction:
-            try:
-                found = read_tag(transaction, call.state.settings.schema, call.path["id"])
-            except MergedTag as merged:
-                # Not a redirect: a browser would keep it, and a merge can be undone.
-                found = read_tag(transaction, call.state.settings.schema, merged.merged_into)
-        if found.is_banned:
+        found = call.state.cache.get_or_load("tags", call.path["id"], lambda: _read(call.state, call.path["id"]))
+        if found is None:
             raise UnknownTag(call.path["id"])
-        return Reply(of_curated(found), headers={**cached, "content-location": f"/v1/tags/{found.id}"})
+        tag_id, body = found
+        return Reply(body, headers={**cached, "content-location": f"/v1/tags/{tag_id}"})
 
     def page(call: Call) -> Reply:
         limit, category = call.query["limit"], call.query["category"]
@@ -100,8 +101,8 @@ def operations(answers: Answers, max_age: int) -> list[Operation]:
             group=_GROUP,
             summary="Suggest tags for what was typed so far",
             description=(
-                "Bands, best first: exact, prefix, word, words (the beginnings of words in any order), synonym, initials, "
-                "typo; inside a band the more used tag comes first. No tag comes twice. Highlight `match`, never HTML."
+                "Bands, best first: exact, prefix, word, words (the beginnings of words in any order), synonym, "
+                "initials, typo; inside a band the more used tag comes first. No tag comes twice."
             ),
             handle=autocomplete,
             is_blocking=False,
@@ -129,7 +130,8 @@ def operations(answers: Answers, max_age: int) -> list[Operation]:
             group=_GROUP,
             summary="One tag",
             description=(
-                "The id of a merged tag still answers: with the tag that it became, whose address is in Content-Location."
+                "The id of a merged tag still answers: with the tag that it became, whose address is in "
+                "Content-Location."
             ),
             quick=known_tag,
             handle=tag,
@@ -155,6 +157,23 @@ def operations(answers: Answers, max_age: int) -> list[Operation]:
             example={"tags": [_EXAMPLE_TAG], "next": None},
         ),
     ]
+
+
+def _read(state: State, asked_id: str) -> Loaded[tuple[str, bytes]]:
+    """Read what became of a tag that the index does not have: its id now and its JSON, or nothing."""
+    schema = state.settings.schema
+    with state.transaction() as transaction:
+        try:
+            found = read_tag(transaction, schema, asked_id)
+        except MergedTag as merged:
+            # Not a redirect: a browser would keep it, and a merge can be undone.
+            found = read_tag(transaction, schema, merged.merged_into)
+        except UnknownTag:
+            return Loaded(None, (tag_label(asked_id),))
+    labels = (tag_label(asked_id), tag_label(found.id))
+    if found.is_banned:
+        return Loaded(None, labels)
+    return Loaded((found.id, msgspec.json.encode(of_curated(found))), labels)
 
 
 def of_index(tag: IndexedTag) -> Tag:

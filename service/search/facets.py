@@ -22,7 +22,9 @@ def count_facets(view: View, plan: Plan, query: SearchQuery) -> tuple[Facet, ...
         for own, others in plan.others.items():
             found += _count(view, others, query, own.__eq__)
         facets = tuple(sorted(found, key=lambda facet: facet.category))
-        view.kept.put(asked, facets)
+        # All tags of very many songs are too much to keep.
+        if query.facets is not None:
+            view.kept.put(asked, facets)
     return facets
 
 
@@ -34,10 +36,10 @@ def _count(view: View, wanted: Filter, query: SearchQuery, is_counted: Callable[
         category = view.tags.categories[number]
         if is_counted(category) and (not query.categories or category in query.categories):
             places = np.flatnonzero(category_of == number)
-            members = zip(found, view.songs_in_category(number), strict=True)
+            both = zip(found, view.songs_in_category(number), strict=True)
             yield Facet(
                 category=category,
-                songs=sum(songs.intersection_cardinality(all_songs) for songs, all_songs in members),
+                songs=sum(some.intersection_cardinality(its) for some, its in both),
                 tag_count=len(places),
                 tags=_shown(view, (tags.take(places), songs.take(places)), query.facets),
                 is_disjunctive=category in query.disjunctive,

@@ -4,6 +4,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 from uuid import UUID
 
+from psycopg import sql as psql
+
 from service.search.facets import ordered
 from service.search.plan import Filter, Plan, plan
 from service.search.query import Facet, Hit, Resolve, SearchPage, SearchQuery, TagCount, TagLabel
@@ -55,7 +57,7 @@ class _Asked:
         self._transaction = transaction
         self.songs = songs
         self._query = query
-        self._fragments = {**songs.fragments, "matching": compose("search.matching", songs.fragments)}
+        self._fragments = songs.fragments
 
     def resolver(self) -> Resolve:
         """Look all tags of the query up at once."""
@@ -113,9 +115,20 @@ class _Asked:
     def _run(self, name: str, found: Filter, **values: object) -> list[dict[str, Any]]:
         if found.is_impossible:
             return []
+        conditions: list[psql.Composable] = [
+            compose(f"search.{condition}", self._fragments)
+            for condition, is_asked in (
+                ("has_wanted", found.wanted),
+                ("lacks_unwanted", found.unwanted),
+                ("has_words", found.words),
+            )
+            if is_asked
+        ]
+        every = psql.SQL(" AND ").join(conditions or [psql.SQL("true")])
+        matching = compose("search.matching", {**self._fragments, "conditions": every})
         return self._transaction.all(
             name,
-            self._fragments,
+            {**self._fragments, "matching": matching},
             needed=min(1, len(found.wanted)) if found.is_any else len(found.wanted),
             wanted=list(found.wanted),
             unwanted=list(found.unwanted),

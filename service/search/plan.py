@@ -1,6 +1,7 @@
 """A query with its tags looked up: which songs it means, for the index and for SQL alike."""
 
 from dataclasses import dataclass, replace
+from itertools import zip_longest
 from typing import Final
 
 from service.search.query import Resolve, SearchQuery
@@ -15,7 +16,7 @@ class Filter:
         wanted: ids of tags; empty asks for none.
         is_any: one of them is enough.
         unwanted: ids of tags that a song may not have.
-        words: normalised; each begins a word of the title.
+        words: normalised; each begins a word of the title. None begins another one of them.
         is_impossible: no song is meant.
     """
 
@@ -54,7 +55,7 @@ def plan(query: SearchQuery, resolve: Resolve) -> Plan:
         wanted=tuple(sorted(wanted)),
         is_any=is_any,
         unwanted=tuple(sorted({tag.id for text in query.without if (tag := meant[text]) is not None})),
-        words=tuple(sorted(set(words(query.text)))),
+        words=_longest(words(query.text)),
     )
     others = {
         category: replace(found, wanted=tuple(id_ for id_ in found.wanted if wanted[id_] != category))
@@ -67,3 +68,11 @@ def plan(query: SearchQuery, resolve: Resolve) -> Plan:
     if query.tags and not wanted:
         return Plan(_NOTHING, {}, unknown)
     return Plan(found, others, unknown)
+
+
+def _longest(found: list[str]) -> tuple[str, ...]:
+    """Leave out words that begin another one: what has that has them too."""
+    ordered = sorted(set(found))
+    return tuple(
+        word for word, next_one in zip_longest(ordered, ordered[1:], fillvalue="") if not next_one.startswith(word)
+    )

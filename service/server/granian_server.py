@@ -1,6 +1,7 @@
 """Granian inside a worker, on a listening socket that the worker was given."""
 
 import asyncio
+import os
 import socket
 from typing import Any
 
@@ -9,6 +10,8 @@ from granian.constants import HTTPModes, Interfaces
 from granian.http import HTTP1Settings
 from granian.server.embed import Server
 
+#: Granian's stub is behind its code.
+_SOCKET_HOLDER: Any = SocketHolder
 #: Connections of one worker; the next ones wait in the socket's queue.
 _CONNECTIONS = 8_192
 #: Connections that wait to be accepted.
@@ -40,7 +43,9 @@ class GranianServer(Server):
 
     def _init_shared_socket(self) -> None:
         self._ssp = None
-        self._shd = SocketHolder(self._listener.fileno(), False, BACKLOG)  # type: ignore[call-arg]  # granian's stub is behind
+        is_unix = False
+        # A holder closes what it holds.
+        self._shd = _SOCKET_HOLDER(os.dup(self._listener.fileno()), is_unix, BACKLOG)
 
     def start(self) -> None:
         """Begin to accept."""
@@ -51,7 +56,7 @@ class GranianServer(Server):
         """Accept no more and wait until what was begun is answered; False when it was not within this time."""
         if self._serving is None:
             return True
-        self.stop()
+        self.stop()  # type: ignore[no-untyped-call]
         _, unfinished = await asyncio.wait([self._serving], timeout=seconds)
         return not unfinished
 
@@ -62,7 +67,9 @@ def bind(host: str, port: int) -> socket.socket:
     Raises:
         OSError: it is taken, or this machine has no such address.
     """
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)[0]
+    family, kind, protocol, _, address = socket.getaddrinfo(
+        host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+    )[0]
     listener = socket.socket(family, kind, protocol)
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -70,7 +77,7 @@ def bind(host: str, port: int) -> socket.socket:
     except OSError:
         listener.close()
         raise
-    listener.setblocking(False)
+    listener.settimeout(0)
     return listener
 
 

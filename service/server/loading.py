@@ -14,7 +14,7 @@ from service.settings import Settings
 from sql.database import Database
 
 if TYPE_CHECKING:
-    from service.http.autocomplete import Answers
+    from service.http.answers import Answers
     from service.suggest.index import TagIndex
 
 #: Tags whose every beginning is answered before the process is ready.
@@ -63,9 +63,18 @@ def preload(settings: Settings) -> Preloaded:
     return Preloaded(number, index, songs)
 
 
-def warm_up(answers: "Answers", index: "TagIndex") -> int:
-    """Fill the cache with every beginning of the most used names, and of many names; return how many answers."""
-    end = time.monotonic() + _WARM_UP_SECONDS
+def warm_up(answers: "Answers", index: "TagIndex", *, pause: float = 0.0) -> int:
+    """Fill the cache with the beginnings of the most used names, and those that many names have.
+
+    Args:
+        answers: to be filled.
+        index: that they are made from.
+        pause: seconds between two answers, to leave a process that serves its time.
+
+    Returns:
+        How many answers were made or found.
+    """
+    end = time.monotonic() + _WARM_UP_SECONDS * (10 if pause else 1)
     names = [tag.normalized for tag in index.popular(_POPULAR)]
     prefixes = [*index.hot_prefixes(_HOT), *(name[:length] for name in names for length in range(1, len(name) + 1))]
     done = 0
@@ -75,4 +84,6 @@ def warm_up(answers: "Answers", index: "TagIndex") -> int:
         with suppress(Problem):  # a name may hold what no query may
             answers.find(b"q=" + quote(prefix, safe="").encode())
             done += 1
+        if pause:
+            time.sleep(pause)
     return done

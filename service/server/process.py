@@ -2,21 +2,25 @@
 
 import asyncio
 import gc
+import sys
 import time
+from collections.abc import Callable
 from dataclasses import replace
+from logging.config import dictConfig
+from math import inf
 from typing import Any, Final
 
-from cache import Cache, standard_kinds
+from cache import Cache, Kind, standard_kinds
 from monitoring import loop_lag, sentry
 from monitoring.exposition import Exposition
-from monitoring.logs import server_logger
+from monitoring.logs import JsonHandler, library_logging, server_logger
 from monitoring.recorder import Recorder
 from monitoring.shared_rows import SharedRows
 from service.freshness.events import Applied, Event, Failed, LogLost, Rebuilt
 from service.freshness.follower import Follower
 from service.freshness.relay import Relay
+from service.http.answers import KIND
 from service.http.app import interface
-from service.http.autocomplete import KIND
 from service.measures import Measures
 from service.search.index import SongIndex
 from service.server.loading import Preloaded, warm_up
@@ -26,6 +30,10 @@ from sql.database import Database
 from sql.errors import DatabaseError
 
 _REFRESH_SECONDS: Final = 1.0
+#: Between two answers of a warm-up beside requests: some milliseconds of waiting cost nobody anything.
+_PAUSE_SECONDS: Final = 0.002
+#: How long an index that is there waits for the proof that it is up to date, which a running migration may put off.
+_PROOF_SECONDS: Final = 2.0
 
 
 class ServerProcess:
@@ -41,11 +49,15 @@ class ServerProcess:
     def __init__(self, settings: Settings, rows: SharedRows, preloaded: Preloaded | None, version: str) -> None:
         measures = Measures(Recorder(rows.claim()))
         self._log = server_logger(count=measures.logged)
-        sentry.start(settings.sentry_dsn, release=version)
+        JsonHandler.count = measures.logged
+        dictConfig(library_logging())
+        # A build aside may use the interpreter for a millisecond at a time, not for the usual five.
+        sys.setswitchinterval(0.001)
+        sentry.start(settings.sentry_dsn, release=version, environment=settings.environment)
         database = Database(
             settings.database_url, lock_timeout_ms=settings.lock_timeout_ms, application_name="segue serve"
         )
-        cache = Cache(_kinds(settings), redis_url=settings.redis_url, on_load=measures.loaded)
+        cache = Cache(cache_kinds(settings), redis_url=settings.redis_url, on_load=measures.loaded)
         self._state = state = State(settings, database, cache, measures, self._log)
         number = None
         if preloaded is not None:
@@ -61,7 +73,7 @@ class ServerProcess:
         )
         self._relay = Relay(database, _publisher(settings.redis_url), observers)
         self._interface = interface(state, Exposition(rows, version=version, revision=""), version)
-        self._is_ended = False
+        self._is_ended = self._is_cold = False
         self.app: Any = self._interface.app
 
     def become_ready(self) -> None:
@@ -72,10 +84,10 @@ class ServerProcess:
         state.follower.start()
         if self._interface.quotas is not None:
             self._interface.quotas.start()
-        while (index := state.index) is None or state.follower.staleness is None:
-            if self._is_ended:
-                return
-            time.sleep(0.01)
+        self._wait(lambda: state.index is not None)
+        self._wait(lambda: state.follower is not None and state.follower.staleness is not None, _PROOF_SECONDS)
+        if (index := state.index) is None:
+            return  # ended before there was one
         self._read_bans()
         warm_up(self._interface.answers, index)
         state.is_warm = True
@@ -116,9 +128,17 @@ class ServerProcess:
         sentry.flush()
         self._log.info("stopped")
 
+    def _wait(self, condition: Callable[[], bool], seconds: float = inf) -> None:
+        end = time.monotonic() + seconds
+        while not (condition() or self._is_ended or time.monotonic() > end):
+            time.sleep(0.01)
+
     def _look_around(self) -> None:
         if self._state.bans.is_due:
             self._read_bans()
+        if self._is_cold and self._state.index is not None:
+            self._is_cold = False
+            warm_up(self._interface.answers, self._state.index, pause=_PAUSE_SECONDS)
         self._state.cache.probe_redis()
         self._state.refresh_measures()
 
@@ -139,6 +159,8 @@ class ServerProcess:
     def _note(self, event: Event) -> None:
         if isinstance(event, Applied | Rebuilt | LogLost):
             self._state.bans.is_due = True
+            # A new index starts with an empty cache.
+            self._is_cold |= self._state.is_warm and isinstance(event, Rebuilt) and event.kind == "tags"
         if isinstance(event, Failed):
             self._log.warning("freshness failed", what=event.what, exc_info=event.error)
         elif isinstance(event, LogLost):
@@ -147,9 +169,14 @@ class ServerProcess:
             self._log.info("index built", kind=event.kind, seconds=round(event.seconds, 2))
 
 
-def _kinds(settings: Settings) -> Any:
+def cache_kinds(settings: Settings) -> tuple[Kind, ...]:
+    """Return what a process caches; finished answers stay in it, for they are made faster than Redis is asked."""
+    finished = {"suggestions", "search"}
     kinds = standard_kinds(settings.cache_entries)
-    return tuple(replace(kind, measure=lambda answer: answer.size) if kind.name == "suggestions" else kind for kind in kinds)
+    return tuple(
+        replace(kind, is_shared=False, measure=lambda answer: answer.size) if kind.name in finished else kind
+        for kind in kinds
+    )
 
 
 def _publisher(redis_url: str | None) -> Any:

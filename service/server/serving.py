@@ -46,7 +46,9 @@ def serve(settings: Settings, *, must_search: bool) -> int:
     except OSError as error:
         raise _taken(settings, error) from error
     with listener:
-        database = Database(settings.database_url, lock_timeout_ms=settings.lock_timeout_ms, application_name="segue serve")
+        database = Database(
+            settings.database_url, lock_timeout_ms=settings.lock_timeout_ms, application_name="segue serve"
+        )
         try:
             settings = prepare(database, settings, must_search=must_search)
         finally:
@@ -59,8 +61,11 @@ def serve(settings: Settings, *, must_search: bool) -> int:
 
         def refresh() -> None:
             nonlocal inherited
+            inherited = None  # two at a time would need twice the memory
             # A single worker loads for itself while the port already answers probes.
-            inherited = preload(settings) if settings.workers > 1 else None
+            if settings.workers > 1:
+                log.info("loading the index")
+                inherited = preload(settings)
 
         def work(channel: Channel) -> int:
             process = ServerProcess(settings, rows, inherited, program)

@@ -15,9 +15,12 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final, Protocol
+from functools import partial
+from typing import Final
 
+from service.server import child
 from service.server.channel import RETIRE, Channel, ReadyPipe
+from service.server.child import Log
 
 #: A worker that ends sooner than this after its start is taken for one that cannot run, and the next one waits.
 _SHORT_LIFE: Final = 10.0
@@ -26,14 +29,8 @@ _LONGEST_PAUSE: Final = 30.0
 _KILL_AFTER: Final = 5.0
 
 
-class Log(Protocol):
-    """What the supervisor tells: structlog's loggers have it."""
-
-    def info(self, event: str, **values: Any) -> Any:
-        """Note what was done."""
-
-    def error(self, event: str, **values: Any) -> Any:
-        """Note what went wrong."""
+class _Interrupted(BaseException):
+    """The server was told to stop while it was reading the index."""
 
 
 @dataclass
@@ -66,7 +63,8 @@ class Supervisor:
         listener: the listening socket.
         count: of workers.
         work: what a worker does, in a process of its own; returns its exit code.
-        refresh: called before workers are replaced, to renew what they inherit; errors are logged and the old is kept.
+        refresh: called before workers are replaced, to renew what they inherit; an error is logged, and they get what
+            it left.
         grace: seconds after which a worker that was asked to end is killed.
         log: where starts and ends are noted.
     """
@@ -93,6 +91,7 @@ class Supervisor:
         self._replacing: list[_Worker] = []
         self._signals: list[int] = []
         self._kill_at: float | None = None
+        self._is_refreshing = False
         self._was_ever_ready = False
         self._lifeline = os.pipe()
         self._selector = selectors.DefaultSelector()
@@ -101,7 +100,7 @@ class Supervisor:
         """Supervise until stopped; return 0, or 1 when no worker could start at all."""
         waker, sleeper = socket.socketpair()
         for end in (waker, sleeper):
-            end.setblocking(False)
+            end.settimeout(0)
         self._selector.register(sleeper, selectors.EVENT_READ)
         handled = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGCHLD)
         before = {number: signal.signal(number, self._on_signal) for number in handled}
@@ -122,8 +121,11 @@ class Supervisor:
             os.close(self._lifeline[0])
 
     def _on_signal(self, number: int, _frame: object) -> None:
-        if number != signal.SIGCHLD:
-            self._signals.append(number)
+        if number == signal.SIGCHLD:
+            return
+        self._signals.append(number)
+        if self._is_refreshing and number != signal.SIGHUP:
+            raise _Interrupted
 
     def _loop(self, sleeper: socket.socket) -> int:
         while True:
@@ -176,8 +178,10 @@ class Supervisor:
         self._pauses[worker.slot] = min(max(failures * 2, 0.5), _LONGEST_PAUSE) if lived < _SHORT_LIFE else 0.0
         self._log.error("worker lost", pid=worker.pid, slot=worker.slot, code=code, lived_seconds=round(lived, 1))
         if not any(other.slot == worker.slot for other in self._workers.values()):  # in a restart there are two
-            # One that had been answering is replaced at once, however short its life: it was not what it ran that ended it.
-            self._due[worker.slot] = time.monotonic() + (0 if worker.is_ready and not failures else self._pauses[worker.slot])
+            # One that had been answering is replaced at once, however short its life: what it ran did not end it.
+            self._due[worker.slot] = time.monotonic() + (
+                0 if worker.is_ready and not failures else self._pauses[worker.slot]
+            )
 
     def _start_due(self) -> None:
         now = time.monotonic()
@@ -190,31 +194,15 @@ class Supervisor:
         is_alone = not any(worker.is_ready and not worker.is_leaving for worker in self._workers.values())
         pid = os.fork()
         if not pid:
-            self._become(Channel(self._listener, self._lifeline[0], pipe, is_alone=is_alone))
+            foreign: list[Callable[[], None]] = [self._selector.close, partial(os.close, self._lifeline[1])]
+            foreign += [sibling.pipe.close for sibling in self._workers.values()]
+            channel = Channel(self._listener, self._lifeline[0], pipe, is_alone=is_alone)
+            child.live(self._work, channel, foreign, self._log)
         pipe.keep_reading_end()
         worker = self._workers[pid] = _Worker(pid, slot, pipe)
         self._selector.register(pipe.fileno(), selectors.EVENT_READ, worker)
         self._log.info("worker started", pid=pid, slot=slot)
         return worker
-
-    def _become(self, channel: Channel) -> None:
-        code = 1
-        try:
-            signal.set_wakeup_fd(-1)
-            for number in (signal.SIGTERM, signal.SIGCHLD):
-                signal.signal(number, signal.SIG_DFL)
-            for number in (signal.SIGINT, signal.SIGHUP):  # a terminal sends them to all; the parent says what to do
-                signal.signal(number, signal.SIG_IGN)
-            self._selector.close()
-            os.close(self._lifeline[1])
-            for sibling in self._workers.values():
-                sibling.pipe.close()
-            channel.pipe.keep_writing_end()
-            code = self._work(channel)
-        except BaseException as error:  # a child must not return into its parent's code
-            self._log.error("worker failed", error=f"{type(error).__name__}: {error}")
-        finally:
-            os._exit(code)
 
     def _hear(self, worker: _Worker) -> None:
         if worker.pid not in self._workers:
@@ -229,11 +217,7 @@ class Supervisor:
 
     def _obey(self, number: int) -> None:
         if number == signal.SIGHUP:
-            if self._kill_at is None and not self._replacing:
-                try:
-                    self._refresh()
-                except Exception as error:  # whatever it was, what there is still serves
-                    self._log.error("the index was not read again", error=str(error))
+            if self._kill_at is None and not self._replacing and self._is_refreshed():
                 self._replacing = [worker for worker in self._workers.values() if not worker.is_leaving]
         elif self._kill_at is None:
             self._log.info("stopping", signal=signal.Signals(number).name)
@@ -241,6 +225,19 @@ class Supervisor:
             self._signal_all(number if number == signal.SIGTERM else signal.SIGQUIT)
         else:
             self._signal_all(signal.SIGKILL)
+
+    def _is_refreshed(self) -> bool:
+        """Renew what workers inherit, which may take seconds; False when the server was told to stop meanwhile."""
+        try:
+            self._is_refreshing = True
+            self._refresh()
+        except _Interrupted:
+            return False
+        except Exception as error:  # a worker that inherits nothing loads for itself
+            self._log.error("the index was not read again", error=str(error))
+        finally:
+            self._is_refreshing = False
+        return True
 
     def _signal_all(self, number: int) -> None:
         for worker in self._workers.values():

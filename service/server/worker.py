@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 from collections.abc import Callable
+from importlib import import_module
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from service.server.channel import RETIRE, Channel
@@ -41,11 +43,9 @@ def run(serving: Serving, channel: Channel, *, drain_seconds: float, stop_second
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop  # noqa: PLC0415 - no dependency, but quicker where it is installed
-    except ImportError:
+    if find_spec("uvloop") is None:  # no dependency, but quicker where it is installed
         return None
-    factory: Callable[[], asyncio.AbstractEventLoop] = uvloop.new_event_loop
+    factory: Callable[[], asyncio.AbstractEventLoop] = import_module("uvloop").new_event_loop
     return factory
 
 
@@ -69,7 +69,8 @@ async def _serve(serving: Serving, channel: Channel, drain_seconds: float, stop_
             server.start()
         watching = loop.create_task(serving.watch())
         loading = loop.run_in_executor(None, serving.become_ready)
-        await asyncio.wait([loading, leaving], return_when=asyncio.FIRST_COMPLETED)
+        both: list[asyncio.Future[Any]] = [loading, leaving]
+        await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
         if loading.done():
             loading.result()
             server.start()

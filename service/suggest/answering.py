@@ -8,7 +8,7 @@ from service.suggest.creating import IsBanned, find_edited, judge
 from service.suggest.explain import explain
 from service.suggest.finding import Affinity, Finder
 from service.suggest.groups import groups_of
-from service.suggest.highlight import highlight, highlight_initials, highlight_misspelt
+from service.suggest.highlight import Ranges, highlight, highlight_initials, highlight_misspelt
 from service.suggest.lookup import resolve
 from service.suggest.needle import Needle
 from service.suggest.query import Answer, Query, Suggestion
@@ -61,19 +61,24 @@ def answer(state: State, query: Query, is_banned: IsBanned | None = None) -> Ans
 
 
 def _suggestions(finder: Finder, needle: Needle, affinity: Affinity, *, is_explained: bool) -> Iterator[Suggestion]:
+    text, size = needle.text, len(needle.text)
+    begun: Ranges = ((0, size),)
     for band, (reader, row, synonym, marks) in finder.found:
         tag = reader.layer.rows.tag(row)
-        antecedent = None if synonym < 0 else reader.layer.antecedent(synonym)
-        if band == "initials":
-            ranges = highlight_initials(tag.name, len(needle.text))
+        antecedent = None if synonym < 0 else tag.synonyms[reader.layer.ordinals[synonym]]
+        shown = antecedent or tag.name
+        if band == "prefix" and shown[:size].lower() == text and shown.isascii():
+            ranges = begun  # as `highlight` says, at a fifth of the price
+        elif band == "initials":
+            ranges = highlight_initials(shown, size)
         elif marks:
-            ranges = highlight(antecedent or tag.name, marks)
+            ranges = highlight(shown, marks)
         else:
-            ranges = highlight_misspelt(antecedent or tag.name, needle.words)
+            ranges = highlight_misspelt(shown, needle.words)
         why = None
         if is_explained:
             together = affinity.get(tag.id)
-            why = explain(band, needle.text, tag, antecedent, together[1] if together else None)
+            why = explain(band, text, tag, antecedent, together[1] if together else None)
         yield Suggestion(tag, band, antecedent, ranges, why)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from service.suggest.folding import fold, skeleton
+from service.suggest.folding import HAS_CJK, fold, skeleton
 from service.suggest.misspellings import INDEXED
 from service.suggest.needle import MOST_WORDS, Needle
 from service.suggest.query import Create
@@ -46,7 +46,7 @@ def find_alike(readers: Sequence[Reader], wanted: bytes) -> list[Alike]:
         for row, synonym in reader.layer.find_alike(wanted):
             if row not in reader.hidden:
                 tag = reader.layer.rows.tag(row)
-                text = tag.name if synonym < 0 else reader.layer.antecedent(synonym)
+                text = tag.name if synonym < 0 else tag.synonyms[reader.layer.ordinals[synonym]]
                 folded = fold(text)
                 if skeleton(folded) == wanted:
                     found.append(Alike((reader, row, synonym, ()), tag, text, folded))
@@ -117,8 +117,15 @@ def _edited(reader: Reader, needle: Needle) -> Iterator[str]:
     if len(needle.text) < INDEXED:
         return
     if len(words) <= MOST_WORDS:
+        # A name needs all of its words; of those with CJK it is not known whether they exist.
+        known = reader.layer.misspellings
+        strange = [place for place, word in enumerate(words) if word not in known and not HAS_CJK.search(word)]
         for place, word in enumerate(words):
-            if not needle.is_editable(word) or (len(word) < INDEXED and len(words) == 1):
+            if (
+                not needle.is_editable(word)
+                or (len(word) < INDEXED and len(words) == 1)
+                or strange not in ([], [place])
+            ):
                 continue
             for other in reader.meant(word, 1)[1]:
                 yield " ".join((*words[:place], other, *words[place + 1 :]))

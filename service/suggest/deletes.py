@@ -34,7 +34,8 @@ def hash_all(letters: NDArray[np.uint32], most: int) -> NDArray[np.uint32]:
     first, second = _deletions(size, most)
     total = sums[0][:, first] + sums[1][:, second] - sums[1][:, first + 1] + sums[2][:, [size]] - sums[2][:, second + 1]
     total ^= total >> np.uint64(29)
-    return (total * np.uint64(_MIX) >> np.uint64(32)).astype(np.uint32)
+    hashes: NDArray[np.uint32] = (total * np.uint64(_MIX) >> np.uint64(32)).astype(np.uint32)
+    return hashes
 
 
 @cache

@@ -80,7 +80,7 @@ class Finder:
         def begun(reader: Reader, most: int) -> list[Match]:
             return reader.named(reader.layer.names.find(needle.key), most, marks)
 
-        exact = [
+        exact: list[Match] = [
             (each.match[0], each.match[1], -1, marks)
             for each in self.alike
             if each.is_name and each.folded == needle.text and each.match[0].rows([each.match[1]], 1)

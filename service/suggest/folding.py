@@ -30,8 +30,19 @@ _STARTS: Final = re.compile(f"(?:^|(?<= ))[^ ]|[{_CJK_CLASS}]|(?<=[{_CJK_CLASS}]
 _RUN: Final = re.compile(f"[^ {_CJK_CLASS}]+")
 
 _APOSTROPHES: Final = "'`´‘’‛′ʹʻʼʽˈ＇"
-_LETTERS: Final = {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i", "ħ": "h", "ŧ": "t"}
-#: Marks that change how a letter sounds, not which letter it is: Latin, Greek and Cyrillic ones, Hebrew and Arabic points.
+_LETTERS: Final = {
+    "ø": "o",
+    "ł": "l",
+    "đ": "d",
+    "ð": "d",
+    "þ": "th",
+    "æ": "ae",
+    "œ": "oe",
+    "ı": "i",
+    "ħ": "h",
+    "ŧ": "t",
+}
+#: Marks that change how a letter sounds, not which it is: of Latin, Greek and Cyrillic; Hebrew and Arabic points.
 _MARKS: Final = (
     (0x0300, 0x036F),
     (0x0591, 0x05C7),
@@ -73,11 +84,13 @@ _UNREADABLE: Final = dict.fromkeys((*range(0x20), *range(0x7F, 0xA0), *range(0xD
 
 def fold(text: str) -> str:
     """Return the text as it is matched: words of lower-case letters and digits, one space between. A fixed point."""
-    normalised = normalise(text)
-    folded = _plain(normalised)
+    if text.isascii() and len(text) <= LONGEST:
+        folded = text.lower().translate(_ASCII_TABLE)
+    else:
+        folded = _plain(normalise(text))
     if "  " in folded or folded[:1] == " " or folded[-1:] == " ":
         folded = " ".join(folded.split())
-    return folded or " ".join(normalised.translate(_UNREADABLE).split())
+    return folded or " ".join(normalise(text).translate(_UNREADABLE).split())
 
 
 def fold_part(part: str) -> str:

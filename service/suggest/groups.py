@@ -1,7 +1,7 @@
 """Which answers a change may change: the groups that answers belong to, and those that a tag touches.
 
-- `p:TEXT`: answers that need a word that begins with TEXT. Every band but the last two does, for each word of the query;
-  the longest is taken.
+- `p:TEXT`: answers that need a word that begins with TEXT. Every band but the last two does, for each word of the
+  query; the longest is taken.
 - `i:TEXT`: answers that looked for names whose initials begin with TEXT.
 - `d:TEXT`: answers that say whether a text of this skeleton may become a tag.
 - `t:ID`, and `d:TEXT` again: answers with a tag already chosen, by its id or its name.
@@ -27,14 +27,15 @@ def groups_of(needle: Needle, context: Iterable[str], *, has_initials: bool, is_
         has_initials: whether initials were looked at.
         is_fuzzy: whether typing errors were.
     """
-    groups = ["p:" + max(needle.words, key=len), _duplicates(needle.text)]
+    words = needle.words
+    groups = ["p:" + (words[0] if len(words) == 1 else max(words, key=len)), "d:" + needle.skeleton.decode()]
     for item in context:
         groups += ("t:" + item, _duplicates(fold(item)))
     if has_initials:
         groups.append("i:" + needle.text)
     if is_fuzzy:
         groups.append(FUZZY)
-    return tuple(dict.fromkeys(groups))
+    return tuple(groups)
 
 
 def groups_of_name(name: str) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from unicodedata import category
 from rapidfuzz.distance import OSA
 
 from service.suggest.folding import fold, fold_part, starts
+from service.suggest.misspellings import INDEXED
 
 #: [start, end) of what to highlight, in order.
 Ranges = tuple[tuple[int, int], ...]
@@ -16,7 +17,7 @@ _FIRST_VOWEL_JAMO, _LAST_JAMO = 0x1160, 0x11FF
 
 
 def highlight(name: str, marks: Sequence[str]) -> Ranges:
-    """Return where the folded marks stand in the name, each at the beginning of another word; what is not found lacks."""
+    """Return where the folded marks stand in the name, each at the beginning of another word, as far as they do."""
     if len(marks) == 1:
         mark = marks[0]
         size = len(mark)
@@ -45,23 +46,29 @@ def highlight(name: str, marks: Sequence[str]) -> Ranges:
 def highlight_misspelt(name: str, words: Sequence[str]) -> Ranges:
     """Return where the name's words stand that are meant by the query's, of which some are misspelt."""
     folded, begins, ends = fold_places(name)
+    padded = " " + folded
     ranges = []
     for word in words:
-        start = (" " + folded).find(" " + word)
+        start = padded.find(" " + word)
         if start >= 0:
-            ranges.append((begins[start], ends[start + len(word) - 1]))
-            continue
-        sizes = range(max(1, len(word) - 2), len(word) + 3)
-        near = [
-            (OSA.distance(word, folded[at : at + size]), at, at + size)
-            for at in starts(folded)
-            for size in sizes
-            if at + size <= len(folded)
-        ]
-        if near:
-            _, start, end = min(near)
-            ranges.append((begins[start], ends[end - 1]))
-    return _merge(ranges)
+            ranges.append((start, start + len(word)))
+        else:
+            ranges += _find_misspelt(folded, word)
+    return _merge([(begins[start], ends[end - 1]) for start, end in ranges])
+
+
+def _find_misspelt(folded: str, word: str) -> list[tuple[int, int]]:
+    """Return the beginning of a word that is nearest to a misspelt one, if any is within two edits."""
+    size = len(word)
+    for edits in (1, 2):
+        start = 0
+        for other in folded.split(" "):
+            least = len(other) if size < INDEXED else max(1, size - edits)
+            for end in range(min(size + edits, len(other)), least - 1, -1):
+                if OSA.distance(word, other[:end], score_cutoff=edits) <= edits:
+                    return [(start, start + end)]
+            start += len(other) + 1
+    return []
 
 
 def highlight_initials(name: str, count: int) -> Ranges:

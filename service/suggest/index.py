@@ -127,7 +127,7 @@ class TagIndex:
         return lookup.resolve(self._state, text)
 
     def near_duplicates(self, text: str) -> tuple[Tag, ...]:
-        """Return the tags that a text differs from by case, accents, number, spaces, hyphens or one edit, best first."""
+        """Return the tags that differ from a text by case, accents, number, spaces, hyphens or one edit, best first."""
         return near_duplicates(self._state.readers(), text)
 
     def popular(self, limit: int, category: str | None = None) -> list[Tag]:
@@ -157,4 +157,3 @@ def _settle() -> None:
     # The C library keeps hundreds of megabytes for later; only glibc has and needs the call.
     with suppress(AttributeError, OSError):
         ctypes.CDLL(None).malloc_trim(0)
-

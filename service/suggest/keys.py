@@ -2,7 +2,7 @@
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from typing import Final
 
@@ -15,12 +15,12 @@ HOT: Final = 64
 #: Every so many keys one is copied, so that most of a search is done by C on a list.
 _STEP: Final = 32
 _SAMPLE_BYTES: Final = 24
-#: So many samples after the first the last is looked for before it is anywhere.
-_NEAR: Final = HOT // _STEP + 2
 _SPACE, _CONTINUATION_FIRST, _CONTINUATION_LAST = 0x20, 0x80, 0xBF
 
 #: The first key of some neighbours, and the one behind the last.
 Span = tuple[int, int]
+#: A prefix, and the span of its keys if that is known.
+LookUp = tuple[bytes, Span | None]
 
 #: Tags in the order of their numbers, which is that of their ranks.
 Ranked = Sequence[int] | BitMap
@@ -39,17 +39,29 @@ class Keys:
         numbers: of the keys, in the same order.
     """
 
-    __slots__ = ("_block", "_hot", "_numbers", "_places", "_samples")
+    __slots__ = ("_block", "_hot", "_numbers", "_places", "_samples", "_twice")
 
     def __init__(self, block: bytes, places: NDArray[np.int64], numbers: NDArray[np.uint32]) -> None:
         self._block = block
-        self._places = memoryview(places.astype(np.uint32))
+        self._places = places.astype(np.uint32).data
         self._numbers = np.ascontiguousarray(numbers)
         self._samples = [block[place : place + _SAMPLE_BYTES] for place in places[::_STEP].tolist()]
-        self._hot = _sort_hot(block, places, self._numbers)
+        self._hot: dict[bytes, BitMap] = {}
+        self._twice: dict[bytes, BitMap] = {}
+        for prefix, first, last in _find_hot(block, places):
+            some = np.sort(self._numbers[first:last])
+            self._hot[prefix] = ranked(some)
+            repeated = _repeated(some, 2)
+            if len(repeated):
+                self._twice[prefix] = ranked(repeated)
 
     def __len__(self) -> int:
         return len(self._places)
+
+    @property
+    def hot_prefixes(self) -> list[bytes]:
+        """The prefixes of which the numbers are sorted beforehand."""
+        return list(self._hot)
 
     def find(self, prefix: bytes, span: Span | None = None) -> Ranked:
         """Return the numbers of all keys that begin with the prefix, in order, each once.
@@ -71,16 +83,13 @@ class Keys:
         """Return the numbers that have at least so many keys with the prefix."""
         if times == 1:
             return self.find(prefix)
+        if prefix in self._hot and (times == 2 or prefix not in self._twice):
+            return self._twice.get(prefix, ())
         first, last = self._span(prefix)
-        numbers = np.sort(self._numbers[first:last])
-        return list(dict.fromkeys(numbers[times - 1 :][numbers[times - 1 :] == numbers[: 1 - times]].tolist()))
+        found: list[int] = _repeated(np.sort(self._numbers[first:last]), times).tolist()
+        return found
 
-    @property
-    def hot_prefixes(self) -> list[bytes]:
-        """The prefixes whose tags are sorted beforehand."""
-        return list(self._hot)
-
-    def unite(self, prefixes: Iterable[tuple[bytes, Span | None]], among: BitMap | None) -> BitMap:
+    def unite(self, prefixes: Iterable[LookUp], among: BitMap | None) -> BitMap:
         """Return the numbers of all keys that begin with one of the prefixes, if they are among others; None: all."""
         united, few = BitMap(), []
         for prefix, span in prefixes:
@@ -95,29 +104,25 @@ class Keys:
             united |= found if among is None else found & among
         return united
 
-    def _span(self, prefix: bytes) -> tuple[int, int]:
+    def _span(self, prefix: bytes) -> Span:
         """Return the first key with the prefix and the first behind all of them."""
         block, places, samples, size = self._block, self._places, self._samples, len(prefix)
         # Samples tell in which step a key lies; one that was cut before the prefix ends cannot tell it alone.
         cut = prefix[:_SAMPLE_BYTES]
         low = bisect_left(samples, cut)
-        if size < _SAMPLE_BYTES:
-            beyond = prefix + b"\xff"
-            # Nearly always there are few: what has many keys is hot.
-            high = bisect_left(samples, beyond, low, min(low + _NEAR, len(samples)))
-            if high == low + _NEAR:
-                high = bisect_left(samples, beyond, high)
-            first_end, last_begin = low, high
-        else:
-            high = bisect_right(samples, cut, low)
-            first_end, last_begin = high, low
+        high = low if size <= _SAMPLE_BYTES else bisect_right(samples, cut, low)
+        end = len(places)
 
         def key(place: int) -> bytes:
             return block[place : place + size]
 
-        end = len(places)
-        first = bisect_left(places, prefix, max(0, low - 1) * _STEP, min(first_end * _STEP, end), key=key)
-        last = bisect_right(places, prefix, max(first, (last_begin - 1) * _STEP), min(high * _STEP, end), key=key)
+        first = bisect_left(places, prefix, max(0, low - 1) * _STEP, min(high * _STEP, end), key=key)
+        if first == end or key(places[first]) != prefix:
+            return first, first
+        # What has many keys is hot, or nobody asks for it.
+        last = bisect_right(places, prefix, first + 1, min(first + HOT + 1, end), key=key)
+        if last == first + HOT + 1:
+            last = bisect_right(places, prefix, last, end, key=key)
         return first, last
 
 
@@ -126,13 +131,17 @@ def ranked(numbers: NDArray[np.uint32]) -> BitMap:
     return BitMap(array("I", numbers.tobytes()))
 
 
-def _sort_hot(block: bytes, places: NDArray[np.int64], numbers: NDArray[np.uint32]) -> dict[bytes, BitMap]:
-    """Return the numbers of every prefix that more than `HOT` keys have.
+def _repeated(numbers: NDArray[np.uint32], times: int) -> NDArray[np.uint32]:
+    """Return, each once, the sorted numbers that are there at least so many times."""
+    return np.unique(numbers[times - 1 :][numbers[times - 1 :] == numbers[: 1 - times]])
+
+
+def _find_hot(block: bytes, places: NDArray[np.int64]) -> Iterator[tuple[bytes, int, int]]:
+    """Yield every prefix that more than `HOT` keys have, the first of them and the one behind the last.
 
     A prefix of n bytes is hot where a key shares n bytes with the one `HOT` keys further on. Prefixes that nobody asks
     for, because they end in a space or inside a character, are left out.
     """
-    hot: dict[bytes, BitMap] = {}
     octets = np.frombuffer(block, np.uint8)
     alike = np.arange(max(0, len(places) - HOT))
     size = 0
@@ -146,8 +155,6 @@ def _sort_hot(block: bytes, places: NDArray[np.int64], numbers: NDArray[np.uint3
                 continue
             begin = int(alike[first])
             place = int(places[begin])
-            following = block[place + size]
-            if block[place + size - 1] == _SPACE or _CONTINUATION_FIRST <= following <= _CONTINUATION_LAST:
+            if block[place + size - 1] == _SPACE or _CONTINUATION_FIRST <= block[place + size] <= _CONTINUATION_LAST:
                 continue
-            hot[block[place : place + size]] = ranked(np.sort(numbers[begin : int(alike[last - 1]) + HOT + 1]))
-    return hot
+            yield block[place : place + size], begin, int(alike[last - 1]) + HOT + 1

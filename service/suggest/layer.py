@@ -73,16 +73,16 @@ class Layer:
             starts=Keys(columns.texts, places[is_name], numbers[is_name]),
             initials=_list_initials(columns.texts, starts, row_of),
             synonyms=Keys(columns.texts, places[~is_name], numbers[~is_name]),
-            targets=memoryview(targets),
-            ordinals=memoryview(columns.ordinals[synonyms]),
+            targets=targets.data,
+            ordinals=columns.ordinals[synonyms].data,
             misspellings=Misspellings(*list_words(columns.texts, starts, order, rank_of), keys),
             of_category={name: ranked(rows) for name, rows in categories.items()},
             synonyms_of_category={
                 name: ranked(np.flatnonzero(np.isin(targets, rows)).astype(np.uint32))
                 for name, rows in categories.items()
             },
-            _skeletons=memoryview(skeletons[by_skeleton]),
-            _alike=memoryview(np.concatenate([number_of[:count], number_of[count:] + np.uint32(count)])[by_skeleton]),
+            _skeletons=skeletons[by_skeleton].data,
+            _alike=np.concatenate([number_of[:count], number_of[count:] + np.uint32(count)])[by_skeleton].data,
         )
 
     def find_alike(self, skeleton: bytes) -> list[tuple[int, int]]:
@@ -95,10 +95,6 @@ class Layer:
             found.append((row, -1) if synonym < 0 else (self.targets[synonym], synonym))
             at += 1
         return found
-
-    def antecedent(self, synonym: int) -> str:
-        """Return a synonym as stored."""
-        return self.rows.synonym(self.targets[synonym], self.ordinals[synonym])
 
 
 def _inverse(order: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -116,9 +112,7 @@ def _alphabetical(columns: Columns, by_folded: NDArray[np.int64]) -> NDArray[np.
     return _inverse(order_texts(block, np.concatenate([[0], ends[:-1] + 1])))
 
 
-def _order_synonyms(
-    columns: Columns, by_folded: NDArray[np.int64], target_of: NDArray[np.int64]
-) -> NDArray[np.int64]:
+def _order_synonyms(columns: Columns, by_folded: NDArray[np.int64], target_of: NDArray[np.int64]) -> NDArray[np.int64]:
     """Return the order of synonyms: by the rank of their tag, then the shortest, then by folded text, then as given."""
     count = len(columns.usage)
     texts = columns.texts[:-PADDING].decode().split("\0")[count:-1]

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from rapidfuzz.distance import OSA
 
 from service.suggest.deletes import MOST_LETTERS, hash_all, hash_once, hash_twice
-from service.suggest.keys import Span
+from service.suggest.keys import LookUp, Span
 
 #: Words of fewer letters are only meant for whole words.
 INDEXED: Final = 4
@@ -31,6 +31,7 @@ _AT_A_TIME: Final = 50_000
 #: Added to the size of an entry that is a whole word.
 _WHOLE: Final = 16
 _SPACE: Final = 0x20
+_UNKNOWN: Final = 0xFFFFFFFF
 
 
 class Meant(NamedTuple):
@@ -39,14 +40,22 @@ class Meant(NamedTuple):
     Attributes:
         best: rank of the best tag that has a word with this beginning, in any of its texts.
         beginning: of one or more words.
-        names, synonyms: where the keys of its words are, if that is known. Of words of less than `INDEXED` letters it
-            is known, and they have no other keys: the word has to end there.
+        is_whole: whether the word has to end there.
+        names, synonyms: where the keys of its words are, if that is known.
     """
 
     best: int
     beginning: str
+    is_whole: bool
     names: Span | None
     synonyms: Span | None
+
+    def look_ups(self, span: Span | None) -> list[LookUp]:
+        """Return what to look up among the keys that a span is of."""
+        key = self.beginning.encode()
+        if not self.is_whole:
+            return [(key, span)]
+        return [(key + b"\0", span)] if span else [(key + b"\0", None), (key + b" ", None)]
 
 
 class SortedKeys(NamedTuple):
@@ -91,7 +100,7 @@ class Misspellings:
         table.sort()
         self._entries = table.astype(np.uint32)
         counts = np.bincount((table >> np.uint64(32)).astype(np.int64), minlength=1 << (32 - self._shift))
-        self._buckets = memoryview(np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32))
+        self._buckets = np.concatenate([[0], np.cumsum(counts)]).astype(np.uint32).data
 
     def __contains__(self, word: str) -> bool:
         at = bisect_left(self._words, word)
@@ -110,15 +119,17 @@ class Misspellings:
         candidates = self._candidates(word, edits)
         if len(word) >= MOST_LETTERS:
             return self._meant_long(word, edits, candidates)
-        beginnings, whole, seen = [], [], set()
+        beginnings, whole, seen, is_whole = [], [], set(), len(word) < INDEXED
         for entry, low, size, best in candidates:
             beginning = words[low][: size % _WHOLE]
             if beginning in seen or distance(word, beginning, score_cutoff=edits) > edits:
                 continue
             seen.add(beginning)
-            spans = self._spans[entry].tolist()
-            known = ((spans[0], spans[1]), (spans[2], spans[3])) if spans[1] else (None, None)
-            beginnings.append(Meant(best, beginning, *known))
+            first, last, *others = self._spans[entry].tolist()
+            if first == _UNKNOWN:
+                beginnings.append(Meant(best, beginning, is_whole, None, None))
+            else:
+                beginnings.append(Meant(best, beginning, is_whole, (first, last), (others[0], others[1])))
             if words[low] == beginning:
                 whole.append(beginning)
         return beginnings, whole
@@ -140,7 +151,9 @@ class Misspellings:
                     whole[found] = None
                 for end in range(size - edits, min(size + edits, len(found)) + 1):
                     if distance(word, found[:end], score_cutoff=edits) <= edits:
-                        beginnings.setdefault(found[:end], Meant(best, found[:end], None, None))
+                        beginnings.setdefault(
+                            found[:end], Meant(best, found[:end], is_whole=False, names=None, synonyms=None)
+                        )
                         break
         return list(beginnings.values()), list(whole)
 
@@ -168,7 +181,7 @@ class _Entries:
 
     Attributes:
         lows, sizes, bests: of each entry the first of the words that begin with it, its size, its best tag.
-        spans: first and last key of names, first and last of synonyms; 0 where they are not known.
+        spans: first and last key of names, first and last of synonyms; or `_UNKNOWN`.
         hashes, numbers: hashes, and the entry that each leads to.
     """
 
@@ -229,4 +242,5 @@ class _Entries:
         last = np.searchsorted(self._keys.words, high, "right")
         names = self._keys.names_before[[first, last]]
         spans = np.stack([*names, *(np.stack([first, last]) - names)], axis=1)
-        return np.where((letters < 0x80).all(axis=1)[:, None], spans, 0).astype(np.uint32)
+        is_ascii: NDArray[np.bool_] = np.all(letters < 0x80, axis=1, keepdims=True)
+        return np.where(is_ascii, spans, _UNKNOWN).astype(np.uint32)

@@ -6,7 +6,7 @@ from typing import Final
 
 from service.suggest.folding import HAS_CJK, fold, skeleton
 
-_QUOTES: Final = "\"“”„«»＂"
+_QUOTES: Final = '"“”„«»＂'
 _OPENING: Final = re.compile(f"\\s*[{_QUOTES}]")
 
 #: With more words than this only their order as typed is looked for.
@@ -15,9 +15,9 @@ MOST_WORDS: Final = 8
 LONGEST_TYPO: Final = 64
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Needle:
-    """What is looked for.
+    """What is looked for; not changed once it is made.
 
     Attributes:
         typed: the text without its quotes.

@@ -13,7 +13,6 @@ from service.suggest.misspellings import Meant
 from service.suggest.rows import Order
 from service.suggest.tag import Tag
 
-
 #: A row that matched: the reader of its layer, its number there, the number of the synonym that matched or -1 when the
 #: name did, and folded texts that stand at the beginning of words of what matched. A plain tuple: it is made 10 times
 #: an answer, and a named one takes 8 x as long.
@@ -114,5 +113,7 @@ def intersect(parts: Sequence[Ranked]) -> Ranked:
     maps = sorted((part for part in parts if isinstance(part, BitMap)), key=len)
     if not lists:
         return reduce(and_, maps)
-    others: list[Collection[int]] = [*map(set, lists[1:]), *maps]
-    return [number for number in lists[0] if all(number in other for other in others)]
+    shortest, *rest = lists
+    # A bitmap tells membership, too, but is no Collection to the type checker.
+    others: list[set[int] | BitMap] = [*map(set, rest), *maps]
+    return [number for number in shortest if all(number in other for other in others)]

@@ -27,15 +27,15 @@ class Rows:
 
     def __init__(self, columns: Columns, by_rank: NDArray[np.int64]) -> None:
         self._records = columns.records
-        self._begins = memoryview(columns.record_begins[by_rank])
-        self._ends = memoryview(columns.record_begins[by_rank + 1])
-        self._usage = memoryview(columns.usage[by_rank])
+        self._begins = columns.record_begins[by_rank].data
+        self._ends = columns.record_begins[by_rank + 1].data
+        self._usage = columns.usage[by_rank].data
         self._kinds = columns.kinds
-        self._kind = memoryview(columns.kind[by_rank])
+        self._kind = columns.kind[by_rank].data
         hashes = columns.id_hashes[by_rank]
         order = np.argsort(hashes)
-        self._hashes = memoryview(hashes[order])
-        self._hashed_rows = memoryview(order.astype(np.uint32))
+        self._hashes = hashes[order].data
+        self._hashed_rows = order.astype(np.uint32).data
         self._kept: list[Tag | None] = [None] * min(len(by_rank), _KEPT)
 
     def __len__(self) -> int:
@@ -68,24 +68,12 @@ class Rows:
 
     def id(self, row: int) -> str:
         """Return a row's id."""
-        return self._record(row)[0]
-
-    def name(self, row: int) -> str:
-        """Return a row's name."""
-        return self._record(row)[1]
-
-    def synonym(self, row: int, ordinal: int) -> str:
-        """Return one of a row's synonyms as stored."""
-        return self._record(row)[3 + ordinal]
-
-    def usage(self, row: int) -> int:
-        """Return how many songs have the tag."""
-        count: int = self._usage[row]
-        return count
+        return self._text(row, 0)
 
     def order(self, row: int) -> Order:
         """Return what the row is ranked by, to compare it with another layer's."""
-        return -self._usage[row], self._record(row)[2]
+        return -self._usage[row], self._text(row, 2)
 
-    def _record(self, row: int) -> list[str]:
-        return self._records[self._begins[row] : self._ends[row]].decode().split("\0")
+    def _text(self, row: int, number: int) -> str:
+        # The rest of the record, its synonyms, may be long.
+        return self._records[self._begins[row] : self._ends[row]].split(b"\0", 3)[number].decode()

@@ -58,9 +58,7 @@ class State:
             return replace(self, layers=(base, *_layer(changed)), changed=changed, recent={}, version=version)
         # The newest layer, if there is one, holds what is in `recent`; between it and the base is the middle one.
         middle = [_hide(layer, hidden, changes) for layer, hidden in self._middle()]
-        return replace(
-            self, layers=(base, *middle, *_layer(recent)), changed=changed, recent=recent, version=version
-        )
+        return replace(self, layers=(base, *middle, *_layer(recent)), changed=changed, recent=recent, version=version)
 
     def _middle(self) -> Sequence[tuple[Layer, frozenset[int]]]:
         has_newest = any(tag is not None for tag in self.recent.values())

@@ -7,11 +7,10 @@ from typing import Final
 from pyroaring import BitMap
 
 from service.suggest.folding import HAS_CJK
-from service.suggest.keys import Keys, Ranked
-from service.suggest.layer import Layer
+from service.suggest.keys import Keys, LookUp, Ranked, Span
 from service.suggest.misspellings import INDEXED, Meant
 from service.suggest.needle import MOST_WORDS, Needle
-from service.suggest.reader import Match, Reader, intersect
+from service.suggest.reader import Match, Reader, every_word
 
 #: From so many letters on two errors are forgiven in one word.
 _TWICE: Final = 8
@@ -79,6 +78,7 @@ def two_edits(reader: Reader, needle: Needle, most: int) -> list[Match]:
 
 
 def _add_meant(found: _Found, words: Sequence[str], place: int, edits: int) -> None:
+    """Take in what has the words with one of them corrected, each as another word, in any order."""
     layer = found.reader.layer
     others = [*words[:place], *words[place + 1 :]]
     starts, synonyms = _having(layer.starts, others), _having(layer.synonyms, others)
@@ -86,9 +86,13 @@ def _add_meant(found: _Found, words: Sequence[str], place: int, edits: int) -> N
         return
     meant = found.reader.meant(words[place], edits)[0]
     if others:
-        found.add(*_all_meant(layer, meant, starts, synonyms), ())
+        found.add(
+            _correct(layer.starts, [(each, each.names) for each in meant], others, starts),
+            _correct(layer.synonyms, [(each, each.synonyms) for each in meant], others, synonyms),
+            (),
+        )
         return
-    for best, beginning, names, called in meant:
+    for best, beginning, _, names, called in meant:
         if best > found.bar:
             return
         key = beginning.encode()
@@ -96,30 +100,38 @@ def _add_meant(found: _Found, words: Sequence[str], place: int, edits: int) -> N
 
 
 def _add_pair(found: _Found, words: Sequence[str], pair: tuple[int, int]) -> None:
+    """Take in what has the words with two of them corrected; both may be meant for the same."""
     layer = found.reader.layer
     others = [word for place, word in enumerate(words) if place not in pair]
     starts, synonyms = _having(layer.starts, others), _having(layer.synonyms, others)
     if others and not starts and not synonyms:
         return
     for place in pair:
-        starts, synonyms = _all_meant(layer, found.reader.meant(words[place], 1)[0], starts, synonyms)
+        meant = found.reader.meant(words[place], 1)[0]
+        starts = _correct(layer.starts, [(each, each.names) for each in meant], (), starts)
+        synonyms = _correct(layer.synonyms, [(each, each.synonyms) for each in meant], (), synonyms)
     found.add(starts or (), synonyms or (), ())
 
 
-def _all_meant(
-    layer: Layer, meant: Sequence[Meant], starts: BitMap | None, synonyms: BitMap | None
-) -> tuple[BitMap, BitMap]:
-    """Return what has words that are meant, among what has the other words."""
-    keys = [each.beginning.encode() for each in meant]
-    return (
-        layer.starts.unite(zip(keys, (each.names for each in meant), strict=True), starts),
-        layer.synonyms.unite(zip(keys, (each.synonyms for each in meant), strict=True), synonyms),
-    )
+def _correct(
+    keys: Keys, meant: Sequence[tuple[Meant, Span | None]], others: Sequence[str], having: BitMap | None
+) -> BitMap:
+    """Return which of those that have the other words have one that is meant, too."""
+    plain: list[LookUp] = []
+    found = BitMap()
+    for each, span in meant:
+        # Where one word begins another, it takes two to have them both.
+        if any(each.beginning.startswith(other) or other.startswith(each.beginning) for other in others):
+            both = BitMap(every_word(keys, [*others, each.beginning]))
+            found |= keys.unite(each.look_ups(span), both) if both else both
+        else:
+            plain += each.look_ups(span)
+    return found | keys.unite(plain, having)
 
 
 def _having(keys: Keys, words: Sequence[str]) -> BitMap | None:
     """Return what has all of the words, or None if there are no words."""
-    return BitMap(intersect([keys.find(word.encode()) for word in words])) if words else None
+    return BitMap(every_word(keys, words)) if words else None
 
 
 def spacings(reader: Reader, needle: Needle) -> Iterator[str]:

@@ -6,7 +6,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from service.suggest.folding import CJK_RANGES, HAS_CJK
+from service.suggest.folding import CJK_RANGES
 from service.suggest.text_order import read_words
 
 _SPACE: Final = 0x20
@@ -110,7 +110,7 @@ def _equal_neighbours(
     block: NDArray[np.uint8], places: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> NDArray[np.bool_]:
     """Tell of each text but the first whether it equals the one before."""
-    is_equal = sizes[1:] == sizes[:-1]
+    is_equal: NDArray[np.bool_] = sizes[1:] == sizes[:-1]
     left = np.flatnonzero(is_equal)
     depth = 0
     while len(left):

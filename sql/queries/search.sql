@@ -144,27 +144,24 @@ WHERE NOT EXISTS (SELECT FROM segue.banned_tags AS ban WHERE ban.tag_id = meant.
 ORDER BY asked.place, meant.rank, meant.spelling
 
 -- name: matching
--- `needed`: how many of the wanted tags a song must have; 0 looks at none. Every pattern must match the title.
-SELECT {key} AS key, {title} AS title
-FROM {songs} AS song
-WHERE
-    {key} IS NOT NULL
-    AND (
-        %(needed)s::int = 0
-        OR {key} IN (
-            SELECT {link_song} FROM {song_tags} AS link
-            WHERE link.tag_id = ANY(%(wanted)s::uuid[])
-            GROUP BY {link_song} HAVING count(DISTINCT link.tag_id) >= %(needed)s::int
-        )
-    )
-    AND NOT EXISTS (
-        SELECT FROM {song_tags} AS link
-        WHERE {link_song} = {key} AND link.tag_id = ANY(%(unwanted)s::uuid[])
-    )
-    AND (
-        %(patterns)s::text[] = '{{}}'
-        OR segue.normalise_tag({title}) COLLATE "C" ~ ALL(%(patterns)s::text[])
-    )
+-- Conditions stand at the top, each only when it is asked for: below an OR, IN would not become a join.
+SELECT {key} AS key, {title} AS title FROM {songs} AS song WHERE {key} IS NOT NULL AND {conditions}
+
+-- name: has_wanted
+-- `needed`: how many of the tags a song must have.
+{key} IN (
+    SELECT {link_song} FROM {song_tags} AS link
+    WHERE link.tag_id = ANY(%(wanted)s::uuid[])
+    GROUP BY {link_song} HAVING count(DISTINCT link.tag_id) >= %(needed)s::int
+)
+
+-- name: lacks_unwanted
+NOT EXISTS (
+    SELECT FROM {song_tags} AS link WHERE {link_song} = {key} AND link.tag_id = ANY(%(unwanted)s::uuid[])
+)
+
+-- name: has_words
+segue.normalise_tag({title}) COLLATE "C" ~ ALL(%(patterns)s::text[])
 
 -- name: count_songs
 SELECT count(*) AS total FROM ({matching}) AS found

@@ -67,3 +67,16 @@ def make_cache() -> Iterator[Callable[..., Cache]]:
     yield make
     for cache in made:
         cache.close()
+
+
+@pytest.fixture
+def client(redis_url: str) -> Iterator[redis.Redis]:
+    """A look at what is stored."""
+    with redis.Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+def pair(redis_url: str, make_cache: Callable[..., Cache]) -> tuple[Cache, Cache]:
+    """Two processes' caches on one Redis."""
+    return make_cache(redis_url=redis_url, redis_timeout=5), make_cache(redis_url=redis_url, redis_timeout=5)

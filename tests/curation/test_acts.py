@@ -6,6 +6,7 @@ import pytest
 
 from service.curation import errors, reading
 from service.curation.errors import CurationError, Kind
+from tests.curation.desk import tag_id
 
 NOBODY = str(uuid.UUID(int=1))
 
@@ -68,6 +69,19 @@ def test_banned_name_without_its_tag(desk) -> None:
         desk.synonym(hope, "Spam")
     assert () == desk.undo(banned.log_id).tags
     assert "Spam" == desk.create("Spam").tags[0].name
+
+
+def test_a_ban_of_a_name_whose_tag_is_gone(desk) -> None:
+    """A tag that an application makes with a banned name can be banned, too; undoing that leaves the first ban."""
+    desk.ban(desk.make("Spam"), "advertising")
+    desk.connection.execute("DELETE FROM tags")
+    bans = desk.state()["segue.banned_tags"]
+    desk.connection.execute("INSERT INTO tags (name, normalized_name) VALUES ('Spam', 'spam')")
+    again = desk.ban(tag_id(desk, "spam"), "again")
+    assert bans != desk.state()["segue.banned_tags"]
+
+    assert not desk.undo(again.log_id).tags[0].is_banned
+    assert bans == desk.state()["segue.banned_tags"]
 
 
 def test_a_name_taken_by_the_exact_spelling_alone(desk) -> None:

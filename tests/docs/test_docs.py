@@ -175,8 +175,9 @@ def test_no_command_or_option_is_invented(page: str, said: str) -> None:
     words = words if words[0] == "segue" else ["segue", *words]
     command: click.Command = group
     for word in words[1:]:
-        if isinstance(command, click.Group) and not word.startswith("-") and word in command.commands:
-            command = command.commands[word]
+        inner = command.get_command(click.Context(command), word) if isinstance(command, click.Group) else None
+        if inner is not None:
+            command = inner
         elif isinstance(command, click.Group) and word.isalpha() and word.islower() and command is not group:
             pytest.fail(f"{page}: `{said}`: there is no {word!r}")
     assert command is not group or len(words) == 1 or words[1].startswith("-") or words[1].isupper(), (

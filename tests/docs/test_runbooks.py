@@ -46,7 +46,7 @@ def shell(bare_url: str, tmp_path: Path) -> Iterator[Shell]:
 
     def run(script: str) -> str:
         done = subprocess.run(
-            ["bash", "-c", re.sub(rf"\b{PORT}\b", port, script)],
+            ["bash", "-c", re.sub(rf"((?<=127\.0\.0\.1:)|(?<=--port )){PORT}\b", port, script)],
             cwd=tmp_path,
             env=environment,
             stdin=subprocess.DEVNULL,

@@ -7,8 +7,11 @@ from uuid import UUID, uuid4
 import psycopg
 import pytest
 
+from service.freshness.follower import Follower
+from service.freshness.relay import Relay
 from sql.database import Database
 from sql.schema.serving import follow
+from tests.freshness.serving import Observed, State, eventually
 
 
 @pytest.fixture
@@ -52,3 +55,30 @@ def add_tag(connection: psycopg.Connection[Any]) -> Callable[..., UUID]:
         return tag_id
 
     return add
+
+
+@pytest.fixture
+def relay(followed: Database) -> Iterator[Relay]:
+    """A relay at work."""
+    with Relay(followed) as relay:
+        yield relay
+
+
+@pytest.fixture
+def state() -> State:
+    """What the follower keeps."""
+    return State()
+
+
+@pytest.fixture
+def seen() -> Observed:
+    """What the follower tells."""
+    return Observed()
+
+
+@pytest.fixture
+def follower(relay: Relay, followed: Database, state: State, seen: Observed) -> Iterator[Follower]:
+    """A follower at work, with its first index."""
+    with Follower(followed, "public", state, observers=(seen,)) as follower:
+        eventually(lambda: follower.staleness is not None)
+        yield follower

@@ -5,6 +5,8 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
+import psycopg
+
 from cache import Cache
 from service.freshness.events import Event
 from service.search.index import SongIndex
@@ -75,3 +77,24 @@ def names(state: State) -> dict[str, tuple[str, int]]:
     """Return name and count of every tag of a state's index by id, as the index gives them."""
     assert state.index is not None
     return {tag.id: (tag.name, tag.usage_count) for tag in state.index.popular(1_000_000)}
+
+
+def end_sessions(connection: psycopg.Connection[Any]) -> None:
+    """End every session of the database but this one."""
+    connection.execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+
+
+def stored(connection: psycopg.Connection[Any]) -> dict[str, tuple[str, int]]:
+    """Return name and count by id of the tags that are to be seen."""
+    rows = connection.execute(
+        "SELECT id::text, name, usage_count FROM tags WHERE id NOT IN (SELECT tag_id FROM segue.banned_tags)"
+    ).fetchall()
+    return {tag_id: (name, count) for tag_id, name, count in rows}
+
+
+def by_name(state: State, name: str) -> str | None:
+    """Return the id of the tag with a normalised name."""
+    tag = state.index.by_name(name)
+    return tag and tag.id

@@ -12,11 +12,13 @@ from uuid import uuid4
 
 import psycopg
 import pytest
+import redis
 
 from service.freshness.events import Failed, LeadershipChanged, Relayed
 from service.freshness.relay import LEASE_SECONDS, Relay
 from sql.database import Database
 from tests.freshness.serving import Observed, eventually
+from tests.redis_server import redis_server
 
 Connection = psycopg.Connection[Any]
 ROOT = Path(__file__).parents[2]
@@ -195,9 +197,21 @@ def test_lost_connection_is_made_again(database: Database, connection: Connectio
     assert "relay" in [event.what for event in seen.of(Failed)]
 
 
+def test_redis_is_told_the_newest_number(database: Database, connection: Connection) -> None:
+    """Whoever subscribes hears after each batch."""
+    with redis_server() as url, redis.Redis.from_url(url) as client, Relay(database, client):
+        subscription = client.pubsub(ignore_subscribe_messages=True)
+        subscription.subscribe("segue_changes")
+        subscription.get_message(timeout=5)
+        for number in (b"1", b"2"):
+            leave(connection, ("tags", ["a"]))
+            heard = subscription.get_message(ignore_subscribe_messages=True, timeout=5)
+            assert (b"segue_changes", number) == (heard["channel"], heard["data"])
+        subscription.close()
+
+
 def test_dead_redis_delays_nothing(database: Database, connection: Connection) -> None:
     """The client may retry for seconds, as it does by default: the log does not wait for it."""
-    redis = pytest.importorskip("redis")
     client = redis.Redis(unix_socket_path="/nowhere/redis.sock")
     with Relay(database, client):
         for key in "abc":

@@ -3,7 +3,6 @@
 import random
 import threading
 import time
-from collections.abc import Iterator
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -14,7 +13,7 @@ from service.freshness.follower import Follower
 from service.freshness.relay import Relay
 from sql.database import Database
 from tests.conftest import Command
-from tests.freshness.serving import State, eventually, names
+from tests.freshness.serving import State, eventually, names, stored
 
 Connection = psycopg.Connection[Any]
 WRITERS, ROUNDS, TAGS = 6, 25, 30
@@ -73,18 +72,6 @@ def tags(connection: Connection) -> list[UUID]:
             [TAGS],
         ).fetchall()
     ]
-
-
-@pytest.fixture
-def state(followed: Database) -> Iterator[State]:
-    """What a follower keeps."""
-    return State()
-
-
-def stored(connection: Connection) -> dict[str, tuple[str, int]]:
-    """Return name and count of all tags by id."""
-    rows = connection.execute("SELECT id::text, name, usage_count FROM tags").fetchall()
-    return {tag_id: (name, count) for tag_id, name, count in rows}
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -6,6 +6,8 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from sql.database import Database
 from sql.schema.serving import follow
@@ -198,6 +200,55 @@ def test_songs_are_noted_by_key_and_title(connection: Connection, database: Data
     ]:
         connection.execute(statement)
         assert (statement, due) == (statement, noted())
+
+
+STATEMENTS = st.sampled_from(
+    [
+        "INSERT INTO tags (name, normalized_name) VALUES ('T{a}', 't{a}') ON CONFLICT DO NOTHING",
+        "UPDATE tags SET usage_count = {b} WHERE normalized_name <= 't{a}'",
+        "UPDATE tags SET name = name || 'x' WHERE normalized_name = 't{a}'",
+        "UPDATE tags SET name = 'T{a}' WHERE normalized_name = 't{a}'",
+        "UPDATE tags SET id = gen_random_uuid() WHERE normalized_name = 't{a}' AND id NOT IN (SELECT canonical_tag_id FROM tag_synonyms)",
+        "DELETE FROM tags WHERE normalized_name = 't{a}'",
+        "INSERT INTO tag_synonyms (synonym, canonical_tag_id) SELECT 's{b}', id FROM tags WHERE normalized_name = 't{a}' ON CONFLICT DO NOTHING",
+        "UPDATE tag_synonyms SET canonical_tag_id = (SELECT min(id::text)::uuid FROM tags) WHERE synonym <= 's{b}'",
+        "UPDATE tag_synonyms SET synonym = synonym || 'y' WHERE synonym = 's{b}'",
+        "DELETE FROM tag_synonyms WHERE synonym <= 's{b}'",
+        "INSERT INTO segue.banned_tags SELECT id, 't{a}', '', '' FROM tags WHERE normalized_name = 't{a}' ON CONFLICT DO NOTHING",
+        "DELETE FROM segue.banned_tags WHERE normalized_name = 't{a}'",
+    ]
+)
+SHOWN = """
+    SELECT id::text, (name, normalized_name, category, color, usage_count, is_standard)::text
+        || ARRAY(SELECT synonym FROM tag_synonyms WHERE canonical_tag_id = id ORDER BY 1)::text
+    FROM tags WHERE id NOT IN (SELECT tag_id FROM segue.banned_tags)
+"""
+
+
+@given(
+    st.lists(st.tuples(STATEMENTS, st.integers(0, 4), st.integers(0, 4)), min_size=1, max_size=12), st.integers(0, 12)
+)
+def test_what_is_shown_changes_only_when_noted(
+    connection: Connection, statements: list[tuple[str, int, int]], done_before: int
+) -> None:
+    """Whatever is written, every tag that looks different afterwards is named, and no tag that never existed."""
+    with connection.transaction(force_rollback=True):
+        before: dict[str, str] = {}
+        ids: set[str] = set()
+        for number, (statement, a, b) in enumerate([*statements, ("SELECT", 0, 0)]):
+            if number == min(done_before, len(statements) - 1):
+                connection.execute("DELETE FROM segue.outbox")
+                before = dict(connection.execute(SHOWN).fetchall())
+            connection.execute(statement.format(a=a, b=b))
+            ids |= {tag_id for (tag_id,) in connection.execute("SELECT id::text FROM tags").fetchall()}
+        after = dict(connection.execute(SHOWN).fetchall())
+        named = {
+            key
+            for (keys,) in connection.execute("SELECT keys FROM segue.outbox WHERE kind = 'tags'").fetchall()
+            for key in keys
+        }
+
+    assert {tag_id for tag_id in before | after if before.get(tag_id) != after.get(tag_id)} <= named <= ids
 
 
 def test_key_type_may_change_below_the_triggers(connection: Connection, add_tag: AddTag, noted: Noted) -> None:

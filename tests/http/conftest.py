@@ -11,7 +11,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from cache import Cache, standard_kinds
+from cache import Cache
 from monitoring.exposition import Exposition
 from monitoring.logs import server_logger
 from monitoring.recorder import Recorder
@@ -20,6 +20,7 @@ from service.freshness.feed import build_index
 from service.http.app import interface
 from service.measures import Measures
 from service.search.index import SongIndex
+from service.server.process import cache_kinds
 from service.settings import Settings
 from service.state import State
 from sql.database import Database
@@ -51,7 +52,9 @@ def fill(connection: psycopg.Connection[Any]) -> None:
         ).fetchone()
         assert row is not None
         for synonym in synonyms:
-            connection.execute("INSERT INTO tag_synonyms (synonym, canonical_tag_id) VALUES (%s, %s)", [synonym, row[0]])
+            connection.execute(
+                "INSERT INTO tag_synonyms (synonym, canonical_tag_id) VALUES (%s, %s)", [synonym, row[0]]
+            )
     connection.execute("CREATE TABLE songs (id uuid PRIMARY KEY DEFAULT gen_random_uuid(), title text)")
     connection.execute("INSERT INTO songs (title) SELECT 'Song ' || n FROM generate_series(1, 60) AS n")
     connection.execute(
@@ -87,7 +90,7 @@ class Inside:
         rows, self.log = SharedRows(1), io.StringIO()
         measures = Measures(Recorder(rows.claim()))
         database = Database(settings.database_url)
-        cache = Cache(standard_kinds(1_000), on_load=measures.loaded)
+        cache = Cache(cache_kinds(settings), on_load=measures.loaded)
         self.state = State(settings, database, cache, measures, server_logger(stream=self.log))
         self.state.index = build_index(database, settings.schema)
         if settings.songs is not None:
@@ -110,9 +113,7 @@ class Inside:
         client: str = "203.0.113.9",
     ) -> Got:
         """Send a request; the target's query is sent as it is written."""
-        return self._loop.run_until_complete(
-            self._ask(method, target, query, headers or {}, body, json_body, client)
-        )
+        return self._loop.run_until_complete(self._ask(method, target, query, headers or {}, body, json_body, client))
 
     def ask_together(self, *targets: str) -> list[Got]:
         """Send several GETs at a time."""

@@ -1,13 +1,12 @@
 """The hot route over the application: what it answers, how it may be cached, and what it leaves to others."""
 
 import gzip
+from dataclasses import replace
 
 import msgspec
-import pytest
 
-from service.http.autocomplete import KIND
+from service.http.answers import KIND
 from service.http.shapes import Suggestions
-from service.suggest.tag import Tag
 from tests.http.conftest import Inside, Make
 
 PATH = "/v1/tags/autocomplete"
@@ -49,7 +48,9 @@ def test_parameters_narrow_the_answer(served: Inside) -> None:
     assert 10 == len(served.get(f"{PATH}?q=tag").json["suggestions"])
     assert [] == served.get(f"{PATH}?q=grace&category=mood").json["suggestions"]
     chosen = served.tag_id("Hope")
-    assert ["Holy Spirit"] == [row["name"] for row in served.get(f"{PATH}?q=ho&context={chosen}").json["suggestions"]][:1]
+    assert ["Holy Spirit"] == [row["name"] for row in served.get(f"{PATH}?q=ho&context={chosen}").json["suggestions"]][
+        :1
+    ]
     assert "Hope" not in [row["name"] for row in served.get(f"{PATH}?q=ho&context={chosen}").json["suggestions"]]
 
 
@@ -77,8 +78,12 @@ def test_answers_come_from_the_cache_until_they_are_invalidated(inside: Make) ->
     served.get(f"{PATH}?q=gra")
     assert hits + 1 == served.state.cache.stats().kinds[KIND].l1.hits
     assert served.state.index is not None
+    grace = served.state.index.resolve("grace")
+    assert grace is not None
 
-    touched = served.state.index.apply({"n": Tag("n", "Gravity", "gravity", "theme", None, 9_000, False, ())}, 1)
+    touched = served.state.index.apply(
+        {"n": replace(grace, id="n", name="Gravity", normalized="gravity", usage_count=9_000, synonyms=())}, 1
+    )
     served.state.cache.invalidate_tags(touched.groups)
 
     assert "Gravity" == served.get(f"{PATH}?q=gra").json["suggestions"][0]["name"]
@@ -111,7 +116,7 @@ def test_head_has_the_headers_alone(served: Inside) -> None:
 
 
 def test_long_answers_are_compressed_for_who_asks(served: Inside) -> None:
-    """gzip when it is accepted and pays; the same answer otherwise."""
+    """Compressed when gzip is accepted and pays; the same answer otherwise."""
     plain = served.get(f"{PATH}?q=tag")
     packed = served.get(f"{PATH}?q=tag", headers={"accept-encoding": "gzip"})
 

@@ -77,7 +77,9 @@ def test_long_queries(served: Inside) -> None:
     problem(served.get("/v1/songs/search", query=b"q=" + b"a" * 5_000), 422)
 
 
-@pytest.mark.parametrize("target", ["/", "/v1", "/v1/tags/", "/v2/tags", "/docs/", f"/v1/tags/{ID}/", "/v1/%00", "/\ud800"])
+@pytest.mark.parametrize(
+    "target", ["/", "/v1", "/v1/tags/", "/v2/tags", "/docs/", f"/v1/tags/{ID}/", "/v1/%00", "/\ud800"]
+)
 def test_unknown_paths(served: Inside, target: str) -> None:
     """404 as a problem, whatever the path."""
     problem(served.get(target), 404)

@@ -4,13 +4,22 @@ import re
 import time
 from dataclasses import replace
 from ipaddress import ip_network
+
 import psycopg
 import pytest
 
 from service.settings import Limits
 from tests.http.conftest import Inside, Make
 
-EVERYWHERE = ("/v1/tags/autocomplete?q=h", "/v1/tags/autocomplete", "/v1/tags/popular", "/v1/tags", "/nowhere", "/livez", "/docs")
+EVERYWHERE = (
+    "/v1/tags/autocomplete?q=h",
+    "/v1/tags/autocomplete",
+    "/v1/tags/popular",
+    "/v1/tags",
+    "/nowhere",
+    "/livez",
+    "/docs",
+)
 
 
 @pytest.mark.parametrize("target", EVERYWHERE)
@@ -125,13 +134,18 @@ def test_slow_requests_are_given_up(inside: Make, filled_url: str) -> None:
 def test_requests_are_measured_by_template(inside: Make) -> None:
     """Route, method and code are labels; paths and queries are not."""
     served = inside()
-    for target in ("/v1/tags/autocomplete?q=h", "/v1/tags/autocomplete", f"/v1/tags/{served.tag_id('Grace')}", "/nowhere/secret"):
+    for target in (
+        "/v1/tags/autocomplete?q=h",
+        "/v1/tags/autocomplete",
+        f"/v1/tags/{served.tag_id('Grace')}",
+        "/nowhere/secret",
+    ):
         served.get(target)
     served.ask("HEAD", "/v1/tags/autocomplete?q=h")
 
     text = served.get("/metrics").body.decode()
 
-    counted = re.findall(r'segue_http_request_duration_seconds_count\{(.*)\} (\S+)', text)
+    counted = re.findall(r"segue_http_request_duration_seconds_count\{(.*)\} (\S+)", text)
     assert {
         'code="200",method="GET",route="/v1/tags/autocomplete"': "1.0",
         'code="200",method="HEAD",route="/v1/tags/autocomplete"': "1.0",

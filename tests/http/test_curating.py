@@ -13,7 +13,19 @@ from tests.http.tokens import Token, tokens
 ID = "0190b0a4-7c1e-7d30-9a53-0b7c4a2f4f11"
 
 PROTECTED = [operation for operation in curation_operations.operations() if operation.scope]
-STATES = ("none", "basic", "malformed", "unknown", "revoked", "expired", "elsewhere", "read", "curate", "operate", "all")
+STATES = (
+    "none",
+    "basic",
+    "malformed",
+    "unknown",
+    "revoked",
+    "expired",
+    "elsewhere",
+    "read",
+    "curate",
+    "operate",
+    "all",
+)
 
 
 def request_of(operation: Operation) -> tuple[str, str, Any]:
@@ -26,7 +38,11 @@ def request_of(operation: Operation) -> tuple[str, str, Any]:
         "add_synonym": {"synonym": "another"},
     }
     target = operation.path.replace("{id}", "999999999" if "moderation" in operation.path else ID)
-    return operation.method, target + ("?synonym=x" if operation.name == "remove_synonym" else ""), bodies.get(operation.name)
+    return (
+        operation.method,
+        target + ("?synonym=x" if operation.name == "remove_synonym" else ""),
+        bodies.get(operation.name),
+    )
 
 
 def bearer(token: Token) -> dict[str, str]:
@@ -64,7 +80,9 @@ def test_other_networks_are_kept_out(inside: Make, known_tokens: dict[str, Token
     method, target, body = request_of(operation)
 
     assert 403 == served.ask(method, target, headers=bearer(known_tokens["all"]), json_body=body).status
-    inside_network = served.ask(method, target, headers=bearer(known_tokens["all"]), json_body=body, client="198.51.100.7")
+    inside_network = served.ask(
+        method, target, headers=bearer(known_tokens["all"]), json_body=body, client="198.51.100.7"
+    )
     assert inside_network.status not in (401, 403)
 
 
@@ -103,7 +121,9 @@ def test_a_tags_life(alone: Inside, connection: psycopg.Connection[Any]) -> None
         changed["tags"][0][name] for name in ("name", "category", "synonyms")
     )
     assert None is act("PATCH", f"/v1/tags/{tag_id}", category="theme")["acts"][0]["log_id"], "nothing had to change"
-    assert ["kapporet", "mercy seat"] == act("POST", f"/v1/tags/{tag_id}/synonyms", synonym="Kapporet")["tags"][0]["synonyms"]
+    assert ["kapporet", "mercy seat"] == act("POST", f"/v1/tags/{tag_id}/synonyms", synonym="Kapporet")["tags"][0][
+        "synonyms"
+    ]
     assert ["mercy seat"] == act("DELETE", f"/v1/tags/{tag_id}/synonyms?synonym=KAPPORET")["tags"][0]["synonyms"]
     assert act("POST", f"/v1/tags/{tag_id}/promote")["tags"][0]["is_standard"]
     grace = alone.tag_id("Grace")

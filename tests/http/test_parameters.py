@@ -27,7 +27,7 @@ def read(raw: bytes) -> dict[str, object]:
 def test_everything_is_read() -> None:
     """Values arrive decoded and typed, missing ones as their defaults."""
     assert {"q": "a b+é", "limit": 7, "context": ("x", "y"), "explain": True, "match": "any"} == read(
-        b"q=a+b%2B%C3%A9&limit=7&context=x,y,x&explain=1&match=any"
+        b"q=a+b%2B%C3%A9&limit=7&context=x,%20y&explain=1&match=any"
     )
     assert {"q": "a", "limit": 10, "context": (), "explain": False, "match": "all"} == read(b"&q=a&")
 
@@ -87,14 +87,20 @@ def test_any_bytes_are_read_or_refused(raw: bytes) -> None:
     """No query string makes anything but values or a problem that can be written as JSON."""
     try:
         found = read(raw)
-    except Problem as problem:
-        assert problem.faults
-        assert problem.body("/x").isascii() or problem.body("/x").decode("utf-8")
+    except Problem as caught:
+        problem = caught
     else:
         assert found["q"]
+        return
+    assert problem.faults
+    assert problem.body("/x").decode("utf-8")
 
 
-@given(st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=10).filter(lambda text: not is_blank(text)))
+@given(
+    st.text(st.characters(exclude_categories=("Cc", "Cs")), min_size=1, max_size=10).filter(
+        lambda text: not is_blank(text)
+    )
+)
 def test_encoded_texts_come_back(value: str) -> None:
     """Both ways of writing a text into a query string give it back."""
     assert value == read(b"q=" + quote(value).encode())["q"] == read(b"q=" + quote_plus(value).encode())["q"]

@@ -102,7 +102,7 @@ def start(tmp_path: Path) -> Iterator[Callable[..., Server]]:
 
 
 def test_a_killed_worker_is_replaced_at_once(start: Callable[..., Server]) -> None:
-    """kill -9 of one worker: the other goes on answering, and soon there are two again."""
+    """With kill -9 of one worker: the other goes on answering, and soon there are two again."""
     server = start()
     wait_for(lambda: len(server.workers()) == 2 and httpx.get(server.url).status_code == 200)
     time.sleep(0.3)
@@ -168,7 +168,7 @@ def test_sigterm_finishes_what_was_begun(start: Callable[..., Server]) -> None:
 
 
 def test_workers_end_with_their_supervisor(start: Callable[..., Server]) -> None:
-    """kill -9 of the supervisor leaves no worker behind."""
+    """With kill -9 of the supervisor leaves no worker behind."""
     server = start()
     wait_for(lambda: len(server.workers()) == 2 and httpx.get(server.url).status_code == 200)
     workers = server.workers()

@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from itertools import accumulate
+from typing import Literal, TypeVar
 from uuid import UUID
 
 import numpy as np
@@ -19,41 +20,17 @@ import psutil
 import psycopg
 from numpy.typing import NDArray
 
-SYLLABLES = [
-    "ba",
-    "be",
-    "da",
-    "do",
-    "fa",
-    "ga",
-    "hi",
-    "jo",
-    "ka",
-    "la",
-    "lo",
-    "ma",
-    "me",
-    "na",
-    "no",
-    "pa",
-    "ra",
-    "ri",
-    "sa",
-    "so",
-    "ta",
-    "te",
-    "vi",
-    "wa",
-    "ze",
-    "sha",
-    "tri",
-    "bra",
-    "cla",
-    "an",
-    "el",
-    "or",
-    "us",
-]
+from service.search import fallback
+from service.search.index import SongIndex
+from service.search.query import SearchQuery, TagLabel
+from service.settings import SongsTable
+from sql.database import Database
+
+Question = TypeVar("Question")
+
+SYLLABLES = """
+ba be da do fa ga hi jo ka la lo ma me na no pa ra ri sa so ta te vi wa ze sha tri bra cla an el or us
+""".split()  # noqa: SIM905 - read as words, not as a list of strings
 CATEGORIES = ("theme", "theme", "theme", "theme", "mood", "mood", "occasion", "liturgical")
 TAGS_PER_SONG = 4
 PAGE = 20
@@ -69,7 +46,7 @@ class Asked:
     """One question: tags' places by use, and how they are meant."""
 
     wanted: tuple[int, ...]
-    match: str
+    match: Literal["all", "any"]
     without: tuple[int, ...] = ()
 
 
@@ -170,7 +147,7 @@ def questions(songs: int, tags: int, count: int, seed: int = 6) -> list[Asked]:
     def drawn(many: int) -> tuple[int, ...]:
         return tuple(dict.fromkeys(rng.choices(range(tags), cum_weights=weights, k=many)))
 
-    asked = []
+    asked: list[Asked] = []
     while len(asked) < count:
         kind = len(asked) % 10
         if kind < 6:
@@ -187,13 +164,9 @@ def questions(songs: int, tags: int, count: int, seed: int = 6) -> list[Asked]:
 
 def in_process(url: str, tags: int, asked: Sequence[Asked]) -> Measured:
     """Load the index and ask it; every page comes with all facets, the ten highest of each category shown."""
-    from service.search.index import SongIndex
-    from service.search.query import SearchQuery, TagLabel
-    from service.settings import SongsTable
-    from sql.database import Database
-
-    ids = [str(tag) for tag in tag_ids(tags)]
-    meant = {tag: TagLabel(tag, "", CATEGORIES[place % len(CATEGORIES)]) for place, tag in enumerate(ids)}
+    meant = {
+        str(tag): TagLabel(str(tag), "", CATEGORIES[place % len(CATEGORIES)]) for place, tag in enumerate(tag_ids(tags))
+    }
     database = Database(url)
     with database.transaction():
         before = psutil.Process().memory_info().rss
@@ -203,19 +176,19 @@ def in_process(url: str, tags: int, asked: Sequence[Asked]) -> Measured:
     memory = psutil.Process().memory_info().rss - before
     gc.collect()
     gc.freeze()
-
-    def ask(one: Asked) -> int:
-        query = SearchQuery(
-            tags=tuple(ids[place] for place in one.wanted),
-            match="any" if one.match == "any" else "all",
-            without=tuple(ids[place] for place in one.without),
-            limit=PAGE,
-        )
-        return index.search(query, meant.get).total
-
-    measured = _timed(ask, asked)
+    measured = _timed(lambda query: index.search(query, meant.get).total, _queries(tags, asked))
     database.close()
     return replace(measured, load_seconds=seconds, memory=memory)
+
+
+def in_fallback(url: str, tags: int, asked: Sequence[Asked]) -> Measured:
+    """Ask Segue's own search in SQL."""
+    database = Database(url)
+    measured = _timed(
+        lambda query: fallback.search(database, "public", SongsTable(), query).total, _queries(tags, asked)
+    )
+    database.close()
+    return measured
 
 
 def in_gin(url: str, songs: int, tags: int, asked: Sequence[Asked]) -> Measured:
@@ -246,31 +219,29 @@ def in_gin(url: str, songs: int, tags: int, asked: Sequence[Asked]) -> Measured:
     return measured
 
 
-def in_fallback(url: str, tags: int, asked: Sequence[Asked]) -> Measured:
-    """Ask Segue's own search in SQL."""
-    from service.search import fallback
-    from service.search.query import SearchQuery
-    from service.settings import SongsTable
-    from sql.database import Database
+def paths(tags: int, asked: Sequence[Asked]) -> list[str]:
+    """Return the same questions for a server."""
+    return [
+        f"/v1/songs/search?tags={','.join(query.tags)}&match={query.match}&limit={query.limit}"
+        + (f"&not={','.join(query.without)}" if query.without else "")
+        for query in _queries(tags, asked)
+    ]
 
+
+def _queries(tags: int, asked: Sequence[Asked]) -> list[SearchQuery]:
     ids = [str(tag) for tag in tag_ids(tags)]
-    database = Database(url)
-
-    def ask(one: Asked) -> int:
-        query = SearchQuery(
+    return [
+        SearchQuery(
             tags=tuple(ids[place] for place in one.wanted),
-            match="any" if one.match == "any" else "all",
+            match=one.match,
             without=tuple(ids[place] for place in one.without),
             limit=PAGE,
         )
-        return fallback.search(database, "public", SongsTable(), query).total
-
-    measured = _timed(ask, asked)
-    database.close()
-    return measured
+        for one in asked
+    ]
 
 
-def _timed(ask: Callable[[Asked], int], asked: Sequence[Asked]) -> Measured:
+def _timed(ask: Callable[[Question], int], asked: Sequence[Question]) -> Measured:
     for one in asked[:20]:
         ask(one)
     millis, totals = [], []

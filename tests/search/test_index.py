@@ -196,3 +196,12 @@ def test_ids_of_merged_tags_lead_on(database: Database, world: World, connection
     page = fallback.search(database, "public", SongsTable(), SearchQuery(tags=(str(old), "GLADNESS")))
 
     assert (15, ()) == (page.total, page.unknown)
+
+
+def test_tags_that_look_as_before_change_nothing(index: SongIndex, world: World) -> None:
+    """Counts of uses change all the time; that must not cost a search what it keeps."""
+    before = index._view
+
+    assert index.apply_tags({str(tag): world.label(tag) for tag in (JOY, PEACE)})
+
+    assert index._view is before

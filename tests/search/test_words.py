@@ -7,6 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from service.search import word_index
+from service.search.texts import Texts
 from service.search.words import TitleReader, pattern, words
 from tests.search.world import TITLES
 
@@ -63,3 +65,15 @@ def test_postgresql_sees_the_same_words(connection: psycopg.Connection[Any]) -> 
             assert [any(word.startswith(begin) for word in words(title)) for title in titles] == row[0]
 
     run()
+
+
+@pytest.mark.parametrize("many", [0, 2_048])
+def test_beginnings_of_words(many: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The songs of a beginning are the same whether they are kept or found anew, first and second time."""
+    monkeypatch.setattr(word_index, "_MANY", many)
+    index = word_index.WordIndex(Texts.of([b"Grace upon grace", b"gra\xc3\xa7a", b"\0", b"", "ÅNGST g".encode()]))
+
+    for _ in range(2):
+        assert [{0, 1, 4}, {0, 1}, {0}, {1}, {4}, set(), {0}] == [
+            set(index.beginning_with(text)) for text in ("g", "gra", "grac", "graç", "ång", "z", "upon")
+        ]

@@ -20,7 +20,11 @@ from service.suggest.index import TagIndex
 from service.suggest.query import Query
 from service.suggest.tag import Tag
 
-SYLLABLES = [a + b for a in ("", *"bcdfghjklmnprstvz", "ch", "sh", "tr", "br", "cl", "sp") for b in ("a", "e", "i", "o", "u", "an", "er", "is")]
+SYLLABLES = [
+    a + b
+    for a in ("", *"bcdfghjklmnprstvz", "ch", "sh", "tr", "br", "cl", "sp")
+    for b in ("a", "e", "i", "o", "u", "an", "er", "is")
+]
 CATEGORIES = ("theme", "theme", "theme", "theme", "mood", "mood", "occasion", "liturgical")
 QUERIES = 3_000
 
@@ -53,7 +57,9 @@ def read(path: Path) -> Iterator[Tag]:
     with path.open() as file:
         for line in file:
             tag_id, name, category, usage, *synonyms = line[:-1].split("\t")
-            yield Tag(tag_id, name, name.lower(), category, "#336699", int(usage), False, tuple(synonyms))
+            yield Tag(
+                tag_id, name, name.lower(), category, "#336699", int(usage), is_standard=False, synonyms=tuple(synonyms)
+            )
 
 
 def misspelled(name: str, rng: random.Random) -> str:
@@ -127,9 +133,19 @@ def main() -> None:
     popular = index.popular(5_000)
     begun = time.perf_counter()
     for number, tag in enumerate(popular[:300]):
-        index.apply({tag.id: Tag(tag.id, tag.name, tag.normalized, tag.category, tag.color, tag.usage_count + 1, False)}, number)
+        index.apply(
+            {
+                tag.id: Tag(
+                    tag.id, tag.name, tag.normalized, tag.category, tag.color, tag.usage_count + 1, is_standard=False
+                )
+            },
+            number,
+        )
     print(f"apply, one tag: {(time.perf_counter() - begun) / 300 * 1e3:.2f} ms")
-    changes = {t.id: Tag(t.id, t.name, t.normalized, t.category, t.color, t.usage_count + 2, False) for t in popular}
+    changes = {
+        t.id: Tag(t.id, t.name, t.normalized, t.category, t.color, t.usage_count + 2, is_standard=False)
+        for t in popular
+    }
     begun = time.perf_counter()
     index.apply(changes, 1_000)
     print(f"apply, {len(changes)} tags: {(time.perf_counter() - begun) * 1e3:.0f} ms")
