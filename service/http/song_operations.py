@@ -101,7 +101,8 @@ def _found(state: State, query: SearchQuery) -> SearchPage:
     settings, songs, index = state.settings, state.songs, state.index
     assert settings.songs is not None, "_search looked"
     if songs is not None and index is not None:
-        return songs.search(query, index.resolve)
+        # A name or a synonym before an id, as in SQL.
+        return songs.search(query, lambda text: index.resolve(text) or index.get(text.strip().lower()))
     with state.watching_database():
         return fallback.search(state.database, settings.schema, settings.songs, query)
 

@@ -90,6 +90,8 @@ def test_search_by_tags_with_facets(inside: Make, is_loaded: bool) -> None:
     assert 54 == served.get("/v1/songs/search?tags=grace&not=advent&facets=0").json["total"]
     assert 60 == served.get("/v1/songs/search?tags=advent,hope&match=any").json["total"]
     assert 11 == served.get("/v1/songs/search?q=song%201").json["total"]
+    advent = next(tag["id"] for tag in got["songs"][0]["tags"] if tag["name"] == "Advent")
+    assert 6 == served.get(f"/v1/songs/search?tags=mercy,{advent.upper()}").json["total"]
     assert (0, ["nonsense"]) == tuple(
         served.get("/v1/songs/search?tags=nonsense").json[name] for name in ("total", "unknown")
     )
