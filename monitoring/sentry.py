@@ -86,7 +86,6 @@ def start(
     from sentry_sdk.integrations.atexit import AtexitIntegration  # noqa: PLC0415
     from sentry_sdk.integrations.dedupe import DedupeIntegration  # noqa: PLC0415
     from sentry_sdk.integrations.excepthook import ExcepthookIntegration  # noqa: PLC0415
-    from sentry_sdk.integrations.fastapi import FastApiIntegration  # noqa: PLC0415
     from sentry_sdk.integrations.starlette import StarletteIntegration  # noqa: PLC0415
     from sentry_sdk.integrations.threading import ThreadingIntegration  # noqa: PLC0415
     from sentry_sdk.utils import BadDsn  # noqa: PLC0415
@@ -116,7 +115,7 @@ def start(
             integrations=[
                 *(AtexitIntegration(callback=lambda _pending, _timeout: None), DedupeIntegration()),
                 *(ExcepthookIntegration(), ThreadingIntegration(propagate_scope=False)),
-                *(StarletteIntegration(transaction_style="endpoint"), FastApiIntegration(transaction_style="endpoint")),
+                StarletteIntegration(transaction_style="endpoint"),
             ],
         )
     except BadDsn:

@@ -36,7 +36,7 @@ class Limits:
     Attributes:
         query_bytes: of a raw query string; a longer one is answered 422.
         body_bytes: of a request's body; a longer one is answered 413.
-        request_seconds: until a request that waits for the database is answered 503.
+        request_seconds: until a request that waits for the database is answered 503; changes of tags have a minute.
         concurrency: requests in work at a time in one process, the autocomplete route aside; more are answered 503.
         rate: requests a second that one client may make in the long run; 0 switches the limit off.
         burst: requests that it may make at once.

@@ -255,7 +255,7 @@ class AlreadyUndone(CurationError):
 class NotUndoable(CurationError):
     """Undoing is not itself undone."""
 
-    code, kind = "not_undoable", Kind.INVALID
+    code, kind = "not_undoable", Kind.CONFLICT
 
     def __init__(self, log_id: int) -> None:
         super().__init__(f"act {log_id} is itself an undo; to have the undone act's effect again, do that act again")

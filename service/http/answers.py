@@ -7,9 +7,9 @@ from urllib.parse import quote
 import msgspec
 
 from cache import Loaded
-from service.http.headers import SECURITY, Cors, Header
+from service.http.headers import JSON_SECURITY, Cors
 from service.http.parameters import Parameter, flag, names, read_query, text, whole
-from service.http.prepared import Prepared
+from service.http.prepared import Fixed, Prepared
 from service.http.problems import UNAVAILABLE, Problem
 from service.http.shapes import NearTag, NewTag, SuggestedTag, Suggestions
 from service.settings import Settings
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 KIND: Final = "suggestions"
 _LIMIT: Final = 10
+_CREATE: Final = b',"create":'
 
 PARAMETERS: Final[tuple[Parameter, ...]] = (
     text(
@@ -43,24 +44,23 @@ class Suggested(Prepared):
 
     Attributes:
         groups: it stays right until a change touches one of these.
-        create: its last member.
     """
 
-    __slots__ = ("create", "groups")
+    __slots__ = ("groups",)
 
-    def __init__(self, body: bytes, fixed: tuple[Header, ...], groups: tuple[str, ...], create: NewTag | None) -> None:
+    def __init__(self, body: bytes, fixed: Fixed, groups: tuple[str, ...]) -> None:
         super().__init__(body, fixed)
         self.groups = groups
-        self.create = create
 
-    def spelled(self, name: str, fixed: tuple[Header, ...]) -> "Suggested":
+    def spelled(self, name: str) -> "Suggested":
         """Return the answer for a text that is compared the same but shown as `name`."""
-        if self.create is None or self.create.name == name:
+        # The last member; no text in JSON holds a bare quotation mark, so no other place looks like it.
+        start = self.body.rindex(_CREATE) + len(_CREATE)
+        create = msgspec.json.decode(self.body[start:-1], type=NewTag | None)
+        if create is None or create.name == name:
             return self
-        create = msgspec.structs.replace(self.create, name=name)
-        old, new = (msgspec.json.encode(each) for each in (self.create, create))
-        # It is the last member, so the rows before it stay as they are.
-        return Suggested(self.body[: -len(old) - 1] + new + b"}", fixed, self.groups, create)
+        renamed = msgspec.json.encode(msgspec.structs.replace(create, name=name))
+        return Suggested(self.body[:start] + renamed + b"}", self._fixed, self.groups)
 
 
 class Answers:
@@ -95,7 +95,7 @@ class Answers:
             found = self._make(query)
         else:
             # Other spellings of the same question ("q=A&limit=10", "limit=10&q=a") share one look into the index.
-            found = self.find(usual).spelled(clean(query.text), self._fixed)
+            found = self.find(usual).spelled(clean(query.text))
         return Loaded(found, found.groups)
 
     def _make(self, query: Query) -> Suggested:
@@ -108,7 +108,7 @@ class Answers:
         body = msgspec.json.encode(shown)
         band = answer.suggestions[0].band if answer.suggestions else "none"
         self._state.measures.answered(band, {**answer.stage_seconds, "serialize": time.perf_counter() - started})
-        return Suggested(body, self._fixed, answer.groups, shown.create)
+        return Suggested(body, self._fixed, answer.groups)
 
 
 def usual_spelling(query: Query) -> bytes | None:
@@ -160,13 +160,13 @@ def as_shown(answer: Answer) -> Suggestions:
     return Suggestions(rows, NewTag(new.name, new.is_possible, new.reason, near))
 
 
-def fixed_headers(settings: Settings) -> tuple[Header, ...]:
+def fixed_headers(settings: Settings) -> Fixed:
     """Return the headers that every successful answer has."""
     cached = f"public, max-age={settings.max_age}, stale-while-revalidate={settings.stale_seconds}"
-    any_origin = Cors(settings.cors_origins)
-    return (
+    cors = Cors(settings.cors_origins)
+    return Fixed(
         (b"content-type", b"application/json"),
         (b"cache-control", cached.encode()),
-        *SECURITY,
-        *(any_origin.headers(None) if any_origin.is_any else ()),
+        *JSON_SECURITY,
+        *(cors.headers(None) if cors.is_any else ()),
     )

@@ -12,13 +12,14 @@ from service.http.answers import Answers
 from service.http.boundary import App, Receive, Scope, Send
 from service.http.clients import address_of
 from service.http.headers import Cors, Header, request_id_of
-from service.http.prepared import CHOICES, NO_BODY, coding_of
+from service.http.prepared import CHOICES, NO_BODY, Message, Prepared, coding_of
 from service.http.rate_limit import Quota
 from service.state import State
 
 PATH: Final = "/v1/tags/autocomplete"
 #: From here on an answer is slow enough for a line in the log.
 _SLOW_SECONDS: Final = 0.1
+_MOST_MESSAGES: Final = 2_000
 #: Request headers that it reads.
 _WANTED: Final = frozenset((b"accept-encoding", b"if-none-match", b"origin", b"x-request-id"))
 
@@ -34,6 +35,15 @@ def hot_route(state: State, answers: Answers, quota: Quota, cors: Cors, behind: 
     }
     observe_get, clock, wanted, choices = observe["GET", 200], time.perf_counter, _WANTED, CHOICES
     note_slow = _slow_noter(state)
+    # Messages of the answers that are sent most: a third of a microsecond each time, in a place of bounded size.
+    messages: dict[tuple[Prepared, bytes], tuple[Message, Message]] = {}
+
+    def made(prepared: Prepared, coding: bytes) -> tuple[Message, Message]:
+        if len(messages) >= _MOST_MESSAGES:
+            messages.clear()
+        start, body = prepared.messages(coding)
+        messages[prepared, coding] = both = start, {"type": "http.response.body", "body": body}
+        return both
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope.get("path") != PATH:
@@ -71,18 +81,18 @@ def hot_route(state: State, answers: Answers, quota: Quota, cors: Cors, behind: 
                     extra.append((name, value))
             else:
                 origin = value
-        start, body = prepared.coded(coding) if coding else prepared.plain
-        code = 200
-        if held and prepared.matches(held, coding):
-            start, body, code = prepared.not_modified(coding), NO_BODY, 304
-        elif method == "HEAD":
-            body = NO_BODY
         if varies:
             extra += cors.headers(origin)
         if left is not None:
             extra += quota.headers(left)
         if state.is_closing:
             extra.append((b"connection", b"close"))
+        start, body = messages.get((prepared, coding)) or made(prepared, coding)
+        code = 200
+        if held and prepared.matches(held, coding):
+            start, body, code = prepared.not_modified(coding), NO_BODY, 304
+        elif method == "HEAD":
+            body = NO_BODY
         if extra:
             start = {**start, "headers": start["headers"] + extra}
         await send(start)

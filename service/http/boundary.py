@@ -1,6 +1,5 @@
 """Around every operation but the hot one: ids, limits, headers, measures, and a problem for whatever goes wrong."""
 
-import asyncio
 import time
 from collections.abc import Awaitable, Callable, MutableMapping
 from contextlib import suppress
@@ -79,14 +78,7 @@ class Boundary:
             raise Problem(UNAVAILABLE, "too many requests are in work; ask again", headers=[("retry-after", "1")])
         self._in_work += 1
         try:
-            async with asyncio.timeout(self._limits.request_seconds):
-                await self._app(exchange.scope, exchange.receive, exchange.send)
-        except TimeoutError:
-            raise Problem(
-                UNAVAILABLE,
-                f"not answered within {self._limits.request_seconds:g} s",
-                headers=[("retry-after", "1")],
-            ) from None
+            await self._app(exchange.scope, exchange.receive, exchange.send)
         finally:
             self._in_work -= 1
 

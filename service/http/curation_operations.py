@@ -17,6 +17,8 @@ from sql.database import Transaction
 
 _GROUP: Final = "Curating"
 _PURPOSE: Final = "moderation"
+#: A merge moves as many links as a tag has songs.
+_SECONDS: Final = 60.0
 _UNKNOWN: Final = (NOT_FOUND, CONFLICT, GONE)
 
 Acts = Callable[[Transaction, Curator, Call], list[Done]]
@@ -145,6 +147,7 @@ def _operation(
         answer=shapes.Curated,
         scope="curate",
         policy="write",
+        seconds=_SECONDS,
         **settings,
     )
 

@@ -6,11 +6,12 @@ from typing import Final
 Header = tuple[bytes, bytes]
 
 #: Answers are data: nothing in them is to be run, framed or guessed at.
-SECURITY: Final[tuple[Header, ...]] = (
+JSON_SECURITY: Final[tuple[Header, ...]] = (
     (b"x-content-type-options", b"nosniff"),
     (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
 )
+#: The same for pages, whose links say nothing of where they stood.
+SECURITY: Final[tuple[Header, ...]] = (*JSON_SECURITY, (b"referrer-policy", b"no-referrer"))
 
 NO_STORE: Final[Header] = (b"cache-control", b"no-store")
 

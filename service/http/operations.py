@@ -81,6 +81,7 @@ class Operation:
         example: a successful body.
         scope: what a token must allow, or None when none is needed.
         policy: of the rate limit, or None for what is never limited.
+        seconds: until it is given up, where that is not the server's usual limit.
         problems: what else can go wrong, beside what can for every request.
         may_fail: answers 503 as a result, with the same body.
     """
@@ -104,6 +105,7 @@ class Operation:
     example: Any = None
     scope: Scope | None = None
     policy: Policy | None = "read"
+    seconds: float | None = None
     problems: Sequence[Kind] = ()
     may_fail: bool = False
 

@@ -14,8 +14,8 @@ from service.http.access import Access
 from service.http.bodies import decode_body
 from service.http.operations import Call, Operation, Reply
 from service.http.parameters import read_query
-from service.http.prepared import NO_BODY, Prepared, coding_of, prepared
-from service.http.problems import METHOD_NOT_ALLOWED, NOT_FOUND, Fault, Problem, invalid
+from service.http.prepared import NO_BODY, Fixed, Prepared, coding_of
+from service.http.problems import METHOD_NOT_ALLOWED, NOT_FOUND, UNAVAILABLE, Fault, Problem, invalid
 from service.http.tracing import name_trace
 from service.state import State
 
@@ -43,9 +43,9 @@ class PreparedResponse(Response):
             await send(self._prepared.not_modified(coding))
             await send(NO_BODY)
             return
-        start, body = self._prepared.coded(coding)
+        start, body = self._prepared.messages(coding)
         await send(start)
-        await send(NO_BODY if scope["method"] == "HEAD" else body)
+        await send({"type": "http.response.body", "body": b"" if scope["method"] == "HEAD" else body})
 
 
 def application(operations: Sequence[Operation], state: State, access: Access, threads: Executor) -> Router:
@@ -73,6 +73,7 @@ class _Resource:
             for method in operation.methods
         }
         self._path = operations[0].path
+        self._seconds = state.settings.limits.request_seconds
         self._allowed = ", ".join(sorted({*self._methods, "OPTIONS"}))
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
@@ -88,7 +89,15 @@ class _Resource:
             )
         operation, endpoint = found
         scope["segue.operation"] = operation
-        response = await endpoint(Request(scope, receive, send))
+        seconds = operation.seconds or self._seconds
+        try:
+            async with asyncio.timeout(seconds):
+                response = await endpoint(Request(scope, receive, send))
+        except TimeoutError:
+            said = f"not answered within {seconds:g} s"
+            if operation.scope == "curate":
+                said += "; it may still be done, so look into the moderation log before you ask again"
+            raise Problem(UNAVAILABLE, said, headers=[("retry-after", "1")]) from None
         await response(scope, receive, send)
 
 
@@ -137,5 +146,5 @@ def _response(reply: Reply) -> Response:
     body = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
     headers = {"cache-control": _NO_STORE, **reply.headers}
     if reply.status == 200 and headers["cache-control"] != _NO_STORE:
-        return PreparedResponse(prepared(body, headers, reply.media_type))
+        return PreparedResponse(Prepared(body, Fixed.of(headers, reply.media_type)))
     return Response(body, reply.status, headers, media_type=reply.media_type)

@@ -8,7 +8,7 @@ from cache import Loaded
 from service.http import shapes
 from service.http.operations import Call, Operation, Reply
 from service.http.parameters import Parameter, choice, names, text, whole
-from service.http.prepared import Prepared, prepared
+from service.http.prepared import Fixed, Prepared
 from service.http.problems import NOT_FOUND, Fault, Problem, invalid
 from service.search import fallback
 from service.search.query import BadCursor, BadQuery, SearchPage, SearchQuery
@@ -88,7 +88,7 @@ def _search(call: Call) -> Reply:
 
     def load() -> "Loaded[Prepared]":
         body = msgspec.json.encode(_as_shown(_found(call.state, query)))
-        return Loaded(prepared(body, headers))
+        return Loaded(Prepared(body, Fixed.of(headers)))
 
     try:
         answer = call.state.cache.get_or_load(_KIND, repr(query), load)

@@ -18,6 +18,8 @@ _CONNECTIONS = 8_192
 BACKLOG = 2_048
 #: Of a request's head, in milliseconds: a client that dribbles is cut off.
 _HEAD_MS = 15_000
+#: The same, its longest length; a longer one is answered 431, or 414 when its first line is too long, without a body.
+_HEAD_BYTES = 65_536
 
 
 class GranianServer(Server):
@@ -32,7 +34,7 @@ class GranianServer(Server):
             app,
             interface=Interfaces.ASGINL,
             http=HTTPModes.http1,
-            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS),
+            http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS, max_buffer_size=_HEAD_BYTES),
             websockets=False,
             backlog=BACKLOG,
             backpressure=_CONNECTIONS,

@@ -32,6 +32,9 @@ from sql.errors import DatabaseError
 _REFRESH_SECONDS: Final = 1.0
 #: Between two answers of a warm-up beside requests: some milliseconds of waiting cost nobody anything.
 _PAUSE_SECONDS: Final = 0.002
+#: Room for autocomplete answers: about what one of ten rows takes, with all that is kept beside it.
+_BYTES_OF_ANSWER: Final = 2_600
+_CACHE_BYTES: Final = 16 * 2**20
 #: How long an index that is there waits for the proof that it is up to date, which a running migration may put off.
 _PROOF_SECONDS: Final = 2.0
 
@@ -173,6 +176,8 @@ def cache_kinds(settings: Settings) -> tuple[Kind, ...]:
     """Return what a process caches; finished answers stay in it, for they are made faster than Redis is asked."""
     finished = {"suggestions", "search"}
     kinds = standard_kinds(settings.cache_entries)
+    room = max(_CACHE_BYTES, settings.cache_entries * _BYTES_OF_ANSWER)
+    kinds = tuple(replace(kind, max_bytes=room) if kind.name == "suggestions" else kind for kind in kinds)
     return tuple(
         replace(kind, is_shared=False, measure=lambda answer: answer.size) if kind.name in finished else kind
         for kind in kinds

@@ -65,7 +65,7 @@ class TagIndex:
                 gc.enable()
         if len(base.rows) >= _LARGE:
             _settle()
-        return cls(State(((base, frozenset()),), {}, {}, cooccurrence or {}, version))
+        return cls(State.of(base, cooccurrence or {}, version))
 
     @property
     def version(self) -> int:
@@ -75,7 +75,7 @@ class TagIndex:
     @property
     def delta_size(self) -> int:
         """How many tags have changed since the index was built; see `REBUILD_DELTA`."""
-        return len(self._state.changed)
+        return self._state.delta_size()
 
     def __len__(self) -> int:
         return self._state.count()
@@ -140,8 +140,10 @@ class TagIndex:
 
     def hot_prefixes(self, most: int) -> list[str]:
         """Return the shortest of the prefixes that many names begin with, for a warm-up."""
-        prefixes = self._state.layers[0][0].names.hot_prefixes
-        return [prefix.decode() for prefix in sorted(prefixes, key=lambda prefix: (len(prefix), prefix))[:most]]
+        layer = self._state.base.layer
+        assert layer is not None
+        prefixes = sorted(layer.names.hot_prefixes, key=lambda prefix: (len(prefix), prefix))
+        return [prefix.decode() for prefix in prefixes[:most]]
 
 
 def _is_same(old: Tag | None, new: Tag | None) -> bool:

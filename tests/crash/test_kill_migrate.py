@@ -93,6 +93,7 @@ class Kills:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)  # some hundreds of processes: minutes where others use the machine too
 def test_kill_at_every_boundary(songs, connection, database_url, copy_of, sweep, zygotes) -> None:
     """A migration killed at any boundary and run again ends as one clean run, and no chunk is committed twice."""
     songs(SONGS)
@@ -105,6 +106,7 @@ def test_kill_at_every_boundary(songs, connection, database_url, copy_of, sweep,
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(1_200)  # some hundreds of processes: minutes where others use the machine too
 def test_kill_at_every_boundary_of_a_live_load(songs, connection, database_url, copy_of, sweep, zygotes) -> None:
     """The same where users' own tags and links are in the way: nothing of theirs is lost or counted as the run's."""
     songs(SONGS)

@@ -3,7 +3,6 @@
 import asyncio
 import io
 import json
-import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -259,11 +258,3 @@ def redis_url() -> Iterator[str]:
     """A Redis for the module."""
     with redis_server() as url:
         yield url
-
-
-def wait_for(condition: Callable[[], object], seconds: float = 15) -> None:
-    """Wait until a condition holds."""
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "waited too long"
-        time.sleep(0.02)

@@ -4,10 +4,10 @@ import gzip
 
 import pytest
 
-from service.http.prepared import Prepared, coding_of
+from service.http.prepared import Fixed, Prepared, coding_of
 
 BODY = b'{"suggestions":[' + b",".join(b'{"name":"tag %d"}' % n for n in range(100)) + b"]}"
-FIXED = ((b"content-type", b"application/json"), (b"cache-control", b"public, max-age=10"))
+FIXED = Fixed((b"content-type", b"application/json"), (b"cache-control", b"public, max-age=10"))
 
 
 @pytest.mark.parametrize(
@@ -39,29 +39,38 @@ def test_the_coding_is_what_the_client_accepts(accepted: bytes, coding: bytes, m
 def test_compressed_and_plain_say_the_same() -> None:
     """The gzip form unpacks to the body, is shorter, and has a tag and a length of its own."""
     prepared = Prepared(BODY, FIXED)
-    start, body = prepared.coded(b"gzip")
+    start, body = prepared.messages(b"gzip")
     headers = dict(start["headers"])
+    plain_start, plain_body = prepared.messages()
 
-    assert BODY == gzip.decompress(body["body"]) == prepared.plain[1]["body"]
-    assert len(body["body"]) < len(BODY) / 2
-    assert b"%d" % len(body["body"]) == headers[b"content-length"]
+    assert BODY == gzip.decompress(body) == plain_body
+    assert len(body) < len(BODY) / 2
+    assert b"%d" % len(body) == headers[b"content-length"]
     assert b"gzip" == headers[b"content-encoding"]
-    assert headers[b"etag"] != prepared.etag
-    assert b"accept-encoding" == headers[b"vary"] == dict(prepared.plain[0]["headers"])[b"vary"]
-    assert prepared.coded(b"gzip") is prepared.coded(b"gzip"), "compressed once"
+    assert headers[b"etag"] != prepared.etag == dict(plain_start["headers"])[b"etag"]
+    assert b"accept-encoding" == headers[b"vary"] == dict(plain_start["headers"])[b"vary"]
+    assert prepared.messages(b"gzip")[1] is body, "compressed once"
 
 
 def test_small_bodies_are_not_compressed() -> None:
     """Below a packet's size it pays nobody, so nothing varies either."""
-    prepared = Prepared(b"{}", FIXED)
+    start, body = Prepared(b"{}", FIXED).messages(b"gzip")
 
-    assert prepared.plain is prepared.coded(b"gzip")
-    assert b"vary" not in dict(prepared.plain[0]["headers"])
+    assert b"{}" == body
+    assert not {b"vary", b"content-encoding"} & {name for name, _ in start["headers"]}
+
+
+def test_messages_are_not_shared() -> None:
+    """Who adds headers to one answer adds them to no other."""
+    prepared = Prepared(BODY, FIXED)
+    prepared.messages()[0]["headers"].append((b"connection", b"close"))
+
+    assert b"connection" not in dict(prepared.messages()[0]["headers"])
 
 
 def test_tags_depend_on_the_body_alone() -> None:
     """Two processes give one answer one tag; another answer gets another."""
-    assert Prepared(BODY, FIXED).etag == Prepared(BODY, ()).etag
+    assert Prepared(BODY, FIXED).etag == Prepared(BODY, Fixed()).etag
     assert Prepared(BODY, FIXED).etag != Prepared(BODY + b" ", FIXED).etag
 
 

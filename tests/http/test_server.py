@@ -180,7 +180,7 @@ def test_from_start_to_stop(url: str) -> None:
 
 def test_memory_stays_flat(running: SegueServer, database: Connection) -> None:
     """Requests and changes for a while: what the workers hold does not grow. SEGUE_TEST_SOAK_SECONDS makes it longer."""
-    seconds = float(os.environ.get("SEGUE_TEST_SOAK_SECONDS", "8"))
+    seconds = float(os.environ.get("SEGUE_TEST_SOAK_SECONDS", "6"))
 
     def held() -> int:
         return sum(psutil.Process(worker).memory_full_info().uss for worker in running.workers())
@@ -239,6 +239,7 @@ def test_a_taken_port_is_said(running: SegueServer, segue: Callable[..., Any], u
     assert (1, True) == (result.code, f"127.0.0.1:{running.port}" in result.stderr)
 
 
+@pytest.mark.slow
 def test_postgresql_may_stop_and_come_back(tmp_path: Path) -> None:
     """Without the database every autocomplete request is answered 200; when it is back, so is everything."""
     quick = {"fsync": "off", "synchronous_commit": "off"}

@@ -28,21 +28,22 @@ def begins(folded: str, prefix: str) -> bool:
 
 
 def has_words(folded: str, words: Sequence[str], whole: str | None = None) -> bool:
-    """Each of the words begins another word of the text; `whole`, one of them, is all of its word."""
-
-    def fits(word: str, start: int) -> bool:
-        if word == whole:
-            return folded[start:] == word or folded.startswith(word + " ", start)
-        return folded.startswith(word, start)
+    """Each of the words begins another word of the text, and `whole` is all of yet another."""
 
     def assign(left: Sequence[str], free: Sequence[int]) -> bool:
         return not left or any(
-            fits(left[0], start) and assign(left[1:], [other for other in free if other != start]) for start in free
+            folded.startswith(left[0], start) and assign(left[1:], [other for other in free if other != start])
+            for start in free
         )
 
-    # The word that must be whole comes first, once.
-    ordered = sorted(words, key=lambda word: word != whole)
-    return assign(ordered, starts(folded))
+    places = starts(folded)
+    if whole is None:
+        return assign(words, places)
+    return any(
+        assign(words, [other for other in places if other != start])
+        for start in places
+        if folded[start:] == whole or folded.startswith(whole + " ", start)
+    )
 
 
 def is_editable(word: str) -> bool:
@@ -65,7 +66,7 @@ def has_corrected(folded: str, words: Sequence[str], place: int, edits: int) -> 
         return False
     others = [*words[:place], *words[place + 1 :]]
     return any(
-        has_words(folded, [*others, meant], meant if len(word) < 4 else None)
+        has_words(folded, others, meant) if len(word) < 4 else has_words(folded, [*others, meant])
         for meant in corrections(word, folded, edits)
     )
 

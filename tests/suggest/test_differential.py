@@ -113,7 +113,7 @@ def sizes(request: pytest.FixtureRequest) -> Iterator[None]:
             patch.setattr(keys, "HOT", 1)
             patch.setattr(keys, "_STEP", 3)
             patch.setattr(keys, "_SAMPLE_BYTES", 5)
-            patch.setattr(state, "_RECENT", 2)
+            patch.setattr(state, "_LEVELS", (1, 3))
         yield
 
 
