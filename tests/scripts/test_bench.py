@@ -29,7 +29,7 @@ CASES = {
 
 def bench(*arguments: str) -> "subprocess.CompletedProcess[str]":
     """Run `scripts/bench`."""
-    return subprocess.run(["scripts/bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=120)
+    return subprocess.run(["scripts/bench", *arguments], cwd=ROOT, capture_output=True, text=True, timeout=280)
 
 
 @pytest.mark.slow
