@@ -37,22 +37,46 @@ for entry in os.scandir(sys.argv[1]):
 print(time.perf_counter() - started)
 """
 
-#: The same program, but every worker forgets what it has sent: each file brings all its artists, albums and tracks.
+#: The same program without any memory: every mention of an artist, an album or a track is decoded and sent, and the
+#: server finds out which it has (the first row of table C2 in the measurements that set the aim).
 _FORGETFUL = (
+    """
+from migrator.node_persist.seen import Seen
+class Nothing(dict):
+    def get(self, key, default=None):
+        return default
+    def __contains__(self, key):
+        return False
+    def __setitem__(self, key, value):
+        pass
+    def pop(self, key, default=None):
+        return default
+_make = Seen.__init__
+def forgetful(self, limit):
+    _make(self, limit)
+    self.known = Nothing()
+Seen.__init__ = forgetful
+"""
+    + SEGUE
+)
+
+#: The same program with the memory of one file: what a file says twice is sent once, what two files say is sent twice.
+_BY_FILE = (
     """
 from migrator.node_persist import extract
 _extract = extract.Extractor.extract
-def forgetful(self, *arguments, **named):
+def by_file(self, *arguments, **named):
     self.__init__()
     return _extract(self, *arguments, **named)
-extract.Extractor.extract = forgetful
+extract.Extractor.extract = by_file
 """
     + SEGUE
 )
 
 LIMIT = "json.loads of every file"
 ONE, TWO = "segue, one process (--workers 1)", "segue, two workers"
-FORGETFUL, AGAIN = "segue, one process, nothing remembered", "segue again, nothing changed"
+FORGETFUL, BY_FILE = "segue, one process, nothing remembered", "segue, one process, each file on its own"
+AGAIN = "segue again, nothing changed"
 LARGE = "segue, one file of 100 MB"
 TABLES = (
     *("users", "artists", "albums", "tracks", "track_artists", "track_albums", "audio_features", "playlists"),
@@ -136,6 +160,7 @@ def measure(bench: Bench, options: argparse.Namespace, folder: Path) -> tuple[Sa
             print(".", end="", file=sys.stderr, flush=True)
         if repeat == 0:
             cases.migrate(FORGETFUL, "--workers", "1", code=_FORGETFUL)
+            cases.migrate(BY_FILE, "--workers", "1", code=_BY_FILE)
     large.mkdir()
     write_large(large, options.large)
     cases.large(large)
@@ -146,13 +171,15 @@ def measure(bench: Bench, options: argparse.Namespace, folder: Path) -> tuple[Sa
 def rows(samples: Samples, options: argparse.Namespace) -> list[Row]:
     """Turn the samples into the rows of the report, with their targets."""
     target: Callable[[float], float | None] = (lambda _: None) if options.quick else (lambda value: value)
-    forgetful = samples.row(FORGETFUL)
+    forgetful, by_file = samples.row(FORGETFUL), samples.row(BY_FILE)
     forgetful.compare(ONE, samples.net(ONE), None, target(3.0), base=samples.net(FORGETFUL))
+    by_file.compare(ONE, samples.net(ONE), None, None, base=samples.net(BY_FILE))
     found = [
         samples.row(LIMIT),
         samples.row(ONE, limit=LIMIT, target=target(0.6)),
         samples.row(TWO, limit=LIMIT, target=target(0.9)),
         forgetful,
+        by_file,
         samples.row(AGAIN, limit=ONE, target=target(0.05), is_speed=False),
     ]
     for case in (ONE, LARGE):

@@ -25,18 +25,19 @@ class Columns:
     """Tags by the number at which they came, synonyms by theirs.
 
     Attributes:
-        records: for each tag id, name, normalized name and synonyms, NUL after each.
+        records: for each tag usage, number of its kind, id, name, normalized name and synonyms, NUL after each.
         record_begins: of each tag's record in `records`, and of the end.
         texts: folded names, then folded synonyms, NUL after each; padded (see `text_order`).
         normalized: normalized names like `texts`; empty when they are the folded ones.
         usage: songs that have the tag.
-        kinds, kind: what kinds there are, and which one a tag has.
+        kinds: what kinds there are.
+        kind: which one a tag has.
         id_hashes: 32 bits of the id's hash.
         owners, ordinals: of each synonym, its tag and its number among the tag's.
     """
 
     records: bytes
-    record_begins: NDArray[np.uint32]
+    record_begins: NDArray[np.int64]
     texts: bytes
     normalized: bytes
     usage: NDArray[np.int64]
@@ -83,7 +84,7 @@ def read(tags: Iterable[Tag]) -> Columns:
     padding = bytes(PADDING)
     return Columns(
         records=b"".join(parts.records),
-        record_begins=begins.astype(np.uint32),
+        record_begins=begins,
         texts=b"".join((*parts.names, *parts.synonyms, padding)),
         normalized=b"" if is_folded else b"".join((*parts.normalized, padding)),
         usage=np.concatenate((*parts.usage, np.zeros(0, np.int64))),
@@ -97,7 +98,11 @@ def read(tags: Iterable[Tag]) -> Columns:
 
 def _read_some(tags: list[Tag], count: int, parts: _Parts, kinds: _Numbers) -> bool:
     """Append tags to the parts; tell whether all their normalized names are the folded ones."""
-    records = [f"{tag.id}\0{tag.name}\0{tag.normalized}\0" for tag in tags]
+    kind = [kinds[tag.category, tag.color, tag.is_standard] for tag in tags]
+    records = [
+        f"{tag.usage_count}\0{number}\0{tag.id}\0{tag.name}\0{tag.normalized}\0"
+        for tag, number in zip(tags, kind, strict=True)
+    ]
     synonyms: list[str] = []
     for place, tag in enumerate(tags):
         if tag.synonyms:
@@ -115,9 +120,7 @@ def _read_some(tags: list[Tag], count: int, parts: _Parts, kinds: _Numbers) -> b
     parts.names.append(_block(names))
     parts.normalized.append(_block(normalized))
     parts.usage.append(np.fromiter([tag.usage_count for tag in tags], np.int64, len(tags)))
-    parts.kind.append(
-        np.fromiter([kinds[tag.category, tag.color, tag.is_standard] for tag in tags], np.uint32, len(tags))
-    )
+    parts.kind.append(np.fromiter(kind, np.uint32, len(tags)))
     parts.id_hashes.append(hashes_of([tag.id for tag in tags]))
     return names == normalized
 

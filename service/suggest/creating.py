@@ -9,7 +9,6 @@ from service.suggest.needle import MOST_WORDS, Needle
 from service.suggest.query import Create
 from service.suggest.reader import Match, Reader, order_of, tag_of
 from service.suggest.tag import Tag
-from service.suggest.typos import spacings
 from tags.normalise import forms, normalise
 
 #: So many near-duplicates are named.
@@ -129,4 +128,4 @@ def _edited(reader: Reader, needle: Needle) -> Iterator[str]:
                 continue
             for other in reader.meant(word, 1)[1]:
                 yield " ".join((*words[:place], other, *words[place + 1 :]))
-    yield from spacings(reader, needle)
+    yield from reader.spacings(needle.text)

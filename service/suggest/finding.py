@@ -10,7 +10,8 @@ from service.suggest.typos import one_edit, two_edits
 
 #: An exact name comes first, before others that begin with it, when more songs than this have it.
 WELL_USED: Final = 100
-#: Typing errors are looked for when fewer tags than this match: who sees three has not mistyped.
+#: Typing errors are looked for when fewer tags than this match, and no well used one: who sees three has not mistyped.
+#: Of a text of several words none may match, for whoever types a long name is not to wait at each of its letters.
 ENOUGH: Final = 3
 #: With a context, so many times as many tags of a band as are wanted compete for their places.
 _WINDOW: Final = 4
@@ -41,21 +42,31 @@ class Finder:
     def find_written(self) -> None:
         """Find what the text is written in: all bands but typing errors."""
         text, key, words = self._needle.text, self._needle.key, self._needle.words
+        marks = (text,)
         self._find_exact_and_prefix()
-        self._take("word", lambda reader, most: reader.named(reader.layer.starts.find(key), most, (text,)))
+        if not self._has_room:
+            return
+        # Where no word begins with one of the query's, there is nothing to look for but initials.
+        hopeful = [reader for reader in self._readers if reader.may_have(words)]
+        self._take("word", hopeful, lambda reader, most: reader.named(reader.layer.starts.find(key), most, marks))
         if 1 < len(words) <= MOST_WORDS:
-            self._take("words", lambda reader, most: reader.named(every_word(reader.layer.starts, words), most, words))
-        self._take("synonym", lambda reader, most: reader.called(reader.layer.synonyms.find(key), most, (text,)))
+            self._take(
+                "words", hopeful, lambda reader, most: reader.named(every_word(reader.layer.starts, words), most, words)
+            )
+        self._take("synonym", hopeful, lambda reader, most: reader.called(reader.layer.synonyms.find(key), most, marks))
         if len(words) == 1 and len(text) > 1 and self._has_room:
             self.has_initials = True
-            self._take("initials", lambda reader, most: reader.named(reader.layer.initials.find(key), most, ()))
+            self._take(
+                "initials", self._readers, lambda reader, most: reader.named(reader.layer.initials.find(key), most, ())
+            )
 
     @property
     def may_be_typo(self) -> bool:
         """Whether it is worth looking for typing errors."""
         return (
             self._needle.edits > 0
-            and len(self.found) < min(ENOUGH, self._limit)
+            and len(self.found) < min(ENOUGH if len(self._needle.words) == 1 else 1, self._limit)
+            and not any(tag_of(match).usage_count > WELL_USED for _, match in self.found)
             and not any(map(self._is_known, self.alike))
         )
 
@@ -66,9 +77,9 @@ class Finder:
     def find_typos(self) -> None:
         """Find what the text may be a misspelling of: with two errors only if nothing else is found."""
         self.is_fuzzy = True
-        self._take("typo", lambda reader, most: one_edit(reader, self._needle, most))
+        self._take("typo", self._readers, lambda reader, most: one_edit(reader, self._needle, most))
         if self._needle.edits > 1 and not self.found:
-            self._take("typo", lambda reader, most: two_edits(reader, self._needle, most))
+            self._take("typo", self._readers, lambda reader, most: two_edits(reader, self._needle, most))
 
     @property
     def _has_room(self) -> bool:
@@ -78,7 +89,10 @@ class Finder:
         needle, marks = self._needle, (self._needle.text,)
 
         def begun(reader: Reader, most: int) -> list[Match]:
-            return reader.named(reader.layer.names.find(needle.key), most, marks)
+            names = reader.layer.names
+            if not names.is_hot(needle.key) and not reader.may_have(needle.words):
+                return []
+            return reader.named(names.find(needle.key), most, marks)
 
         exact: list[Match] = [
             (each.match[0], each.match[1], -1, marks)
@@ -89,10 +103,10 @@ class Finder:
         if first:
             self._add("exact", self._preferred(first))
         if len(first) == len(exact):
-            self._take("prefix", begun)
+            self._take("prefix", self._readers, begun)
             return
         # A little used name is exact only if no other begins with it.
-        others = self._merged(begun, max(self._most, len(exact) + 1))
+        others = self._merged(self._readers, begun, max(self._most, len(exact) + 1))
         names = {(id(reader), row) for reader, row, _, _ in exact}
         is_only = all((id(reader), row) in names for reader, row, _, _ in others)
         self._add("exact" if is_only else "prefix", self._preferred(others[: self._most]))
@@ -103,13 +117,13 @@ class Finder:
         left = self._limit - len(self.found)
         return max(left, _WINDOW * self._limit) if self._affinity else left
 
-    def _take(self, band: str, candidates: Candidates) -> None:
+    def _take(self, band: str, readers: Sequence[Reader], candidates: Candidates) -> None:
         if self._has_room:
-            self._add(band, self._preferred(self._merged(candidates, self._most)))
+            self._add(band, self._preferred(self._merged(readers, candidates, self._most)))
 
-    def _merged(self, candidates: Candidates, most: int) -> list[Match]:
+    def _merged(self, readers: Sequence[Reader], candidates: Candidates, most: int) -> list[Match]:
         """Return the best of all layers."""
-        lists = [found for reader in self._readers if (found := candidates(reader, most))]
+        lists = [found for reader in readers if (found := candidates(reader, most))]
         if not lists:
             return []
         if len(lists) == 1:

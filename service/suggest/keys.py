@@ -58,6 +58,10 @@ class Keys:
     def __len__(self) -> int:
         return len(self._places)
 
+    def is_hot(self, prefix: bytes) -> bool:
+        """Tell whether the numbers of a prefix are sorted beforehand."""
+        return prefix in self._hot
+
     @property
     def hot_prefixes(self) -> list[bytes]:
         """The prefixes of which the numbers are sorted beforehand."""

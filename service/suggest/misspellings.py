@@ -32,6 +32,13 @@ _AT_A_TIME: Final = 50_000
 _WHOLE: Final = 16
 _SPACE: Final = 0x20
 _UNKNOWN: Final = 0xFFFFFFFF
+_LAST: Final = "\U0010ffff"
+#: How an entry's first word, its size and its best tag are packed into one number.
+_LOW_BITS: Final = 28
+_SIZE_BITS: Final = 5
+_BEST_SHIFT: Final = _LOW_BITS + _SIZE_BITS
+_LOW_MASK: Final = (1 << _LOW_BITS) - 1
+_SIZE_MASK: Final = (1 << _SIZE_BITS) - 1
 
 
 class Meant(NamedTuple):
@@ -79,7 +86,7 @@ class Misspellings:
         keys: of all names and synonyms.
     """
 
-    __slots__ = ("_bests", "_buckets", "_entries", "_lows", "_shift", "_sizes", "_spans", "_words")
+    __slots__ = ("_buckets", "_entries", "_infos", "_shift", "_spans", "_words")
 
     def __init__(self, words: list[str], best: NDArray[np.uint32], keys: SortedKeys) -> None:
         self._words = words
@@ -90,7 +97,7 @@ class Misspellings:
             entries.add_beginnings(letters, size, int(size >= INDEXED) + (size == MOST_LETTERS))
         for size in range(2, INDEXED + 1):
             entries.add_whole(letters, size)
-        self._lows, self._sizes, self._bests = map(np.concatenate, (entries.lows, entries.sizes, entries.bests))
+        self._infos = np.concatenate(entries.infos)
         self._spans = np.concatenate(entries.spans)
         hashes = np.concatenate(entries.hashes)
         # About as many buckets as hashes: what shares a bucket by chance fails the verification.
@@ -106,6 +113,23 @@ class Misspellings:
         at = bisect_left(self._words, word)
         return at < len(self._words) and self._words[at] == word
 
+    def is_beginning(self, text: str) -> bool:
+        """Tell whether some word begins with a text."""
+        at = bisect_left(self._words, text)
+        return at < len(self._words) and self._words[at].startswith(text)
+
+    def sizes_of_words_in(self, text: str) -> Iterator[int]:
+        """Yield the sizes of the beginnings of a text that are words, shortest first."""
+        words, low, high = self._words, 0, len(self._words)
+        for size in range(1, len(text)):
+            beginning = text[:size]
+            low = bisect_left(words, beginning, low, high)
+            if low == high or not words[low].startswith(beginning):
+                return
+            if words[low] == beginning:
+                yield size
+            high = bisect_left(words, beginning + _LAST, low, high)
+
     def meant(self, word: str, edits: int) -> tuple[list[Meant], list[str]]:
         """Return what is at most so many edits away from a word: what it may be the beginning of, and whole words.
 
@@ -120,7 +144,7 @@ class Misspellings:
         if len(word) >= MOST_LETTERS:
             return self._meant_long(word, edits, candidates)
         beginnings, whole, seen, is_whole = [], [], set(), len(word) < INDEXED
-        for entry, low, size, best in candidates:
+        for best, size, low, entry in candidates:
             beginning = words[low][: size % _WHOLE]
             if beginning in seen or distance(word, beginning, score_cutoff=edits) > edits:
                 continue
@@ -141,7 +165,7 @@ class Misspellings:
         words, distance, size = self._words, OSA.distance, len(word)
         beginnings: dict[str, Meant] = {}
         whole: dict[str, None] = {}
-        for _, low, length, best in candidates:
+        for best, length, low, _ in candidates:
             begun = words[low][:length]
             for at in range(low, min(low + (_MOST_LONGER if length == MOST_LETTERS else 1), len(words))):
                 found = words[at]
@@ -158,29 +182,31 @@ class Misspellings:
         return list(beginnings.values()), list(whole)
 
     def _candidates(self, word: str, edits: int) -> Iterator[tuple[int, int, int, int]]:
-        """Return number, first word, size and best tag of entries that may do, by best tag; some come twice."""
+        """Return best tag, size, first word and number of entries that may do, by best tag; some come twice."""
         size = len(word)
         hashes = (hash_once if edits == 1 else hash_twice)(word[:MOST_LETTERS])
         buckets, entries, shift = self._buckets, self._entries, self._shift
         found = np.concatenate([entries[buckets[at] : buckets[at + 1]] for at in {each >> shift for each in hashes}])
-        sizes = self._sizes[found]
+        infos = self._infos[found]
+        sizes = infos >> _LOW_BITS & _SIZE_MASK
         if size < INDEXED:
             fits = sizes > _WHOLE
         elif size < MOST_LETTERS:
             fits = (sizes >= size - edits) & (sizes <= size + edits)
         else:
             fits = (sizes >= MOST_LETTERS - edits) & (sizes <= MOST_LETTERS)
-        found = found[fits]
-        found = found[self._bests[found].argsort(kind="stable")[:_MOST_CANDIDATES]]
-        columns = (found, self._lows[found], self._sizes[found], self._bests[found])
-        return zip(*(column.tolist() for column in columns), strict=True)
+        found, infos = found[fits], infos[fits]
+        order = infos.argsort()[:_MOST_CANDIDATES]
+        for info, entry in zip(infos[order].tolist(), found[order].tolist(), strict=True):
+            yield info >> _BEST_SHIFT, info >> _LOW_BITS & _SIZE_MASK, info & _LOW_MASK, entry
 
 
 class _Entries:
     """Collects what is entered, in parts.
 
     Attributes:
-        lows, sizes, bests: of each entry the first of the words that begin with it, its size, its best tag.
+        infos: of each entry its best tag, its size, and the first of the words that begin with it, in one number: they
+            are looked up at random, and each array costs a cache miss.
         spans: first and last key of names, first and last of synonyms; or `_UNKNOWN`.
         hashes, numbers: hashes, and the entry that each leads to.
     """
@@ -189,9 +215,9 @@ class _Entries:
         self._best = best
         self._keys = keys
         self._count = 0
-        none = np.zeros(0, np.uint32)
-        self.lows, self.sizes, self.bests, self.hashes, self.numbers = [none], [none], [none], [none], [none]
+        self.infos = [np.zeros(0, np.int64)]
         self.spans = [np.zeros((0, 4), np.uint32)]
+        self.hashes, self.numbers = [np.zeros(0, np.uint32)], [np.zeros(0, np.uint32)]
 
     def add_beginnings(self, letters: NDArray[np.uint32], size: int, most: int) -> None:
         """Enter the distinct beginnings of a size, with up to `most` letters deleted."""
@@ -211,9 +237,7 @@ class _Entries:
     def _add(
         self, letters: NDArray[np.uint32], words: NDArray[np.int64], bests: NDArray[np.uint32], size: int, most: int
     ) -> None:
-        self.lows.append(words.astype(np.uint32))
-        self.sizes.append(np.full(len(words), size, np.uint32))
-        self.bests.append(bests)
+        self.infos.append(bests.astype(np.int64) << _BEST_SHIFT | size << _LOW_BITS | words)
         self.spans.append(self._find_spans(letters, is_whole=size > _WHOLE))
         texts = np.arange(len(words))
         parts = [(texts, most)]

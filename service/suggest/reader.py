@@ -7,10 +7,12 @@ from operator import and_
 
 from pyroaring import BitMap
 
+from service.suggest.folding import HAS_CJK
 from service.suggest.keys import Keys, Ranked
 from service.suggest.layer import Layer
 from service.suggest.misspellings import Meant
 from service.suggest.rows import Order
+from service.suggest.spacing import spacings
 from service.suggest.tag import Tag
 
 #: A row that matched: the reader of its layer, its number there, the number of the synonym that matched or -1 when the
@@ -45,6 +47,7 @@ class Reader:
     category: str | None = None
     taken: set[int] = field(default_factory=set)
     _meant: dict[tuple[str, int], tuple[list[Meant], list[str]]] = field(default_factory=dict)
+    _spacings: dict[str, list[str]] = field(default_factory=dict)
 
     def rows(self, found: Ranked, most: int) -> list[int]:
         """Return the best rows of those found that are wanted, at most so many."""
@@ -74,6 +77,19 @@ class Reader:
             if len(rows) == most:
                 break
         return rows
+
+    def spacings(self, text: str) -> list[str]:
+        """Return `spacing.spacings` of a text."""
+        if text not in self._spacings:
+            self._spacings[text] = spacings(text, self.layer.misspellings)
+        return self._spacings[text]
+
+    def may_have(self, words: Sequence[str]) -> bool:
+        """Tell whether something in the layer may begin with each of the words; of CJK it is not known."""
+        return all(
+            self.layer.misspellings.is_beginning(word) or (not word.isascii() and HAS_CJK.search(word))
+            for word in words
+        )
 
     def meant(self, word: str, edits: int) -> tuple[list[Meant], list[str]]:
         """Return what a misspelt word may be meant for; see `Misspellings.meant`."""

@@ -1,12 +1,11 @@
 """The last band: what may be meant when hardly anything begins with the text."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import combinations
 from typing import Final
 
 from pyroaring import BitMap
 
-from service.suggest.folding import HAS_CJK
 from service.suggest.keys import Keys, LookUp, Ranked, Span
 from service.suggest.misspellings import INDEXED, Meant
 from service.suggest.needle import MOST_WORDS, Needle
@@ -58,7 +57,7 @@ def one_edit(reader: Reader, needle: Needle, most: int) -> list[Match]:
         for place, word in enumerate(needle.words):
             if needle.is_editable(word) and (len(word) >= INDEXED or len(needle.words) > 1):
                 _add_meant(found, needle.words, place, 1)
-    for text in spacings(reader, needle):
+    for text in reader.spacings(needle.text):
         key = text.encode()
         found.add(layer.starts.find(key), layer.synonyms.find(key), (text,))
     return found.matches()
@@ -131,31 +130,7 @@ def _correct(
 
 def _having(keys: Keys, words: Sequence[str]) -> BitMap | None:
     """Return what has all of the words, or None if there are no words."""
-    return BitMap(every_word(keys, words)) if words else None
-
-
-def spacings(reader: Reader, needle: Needle) -> Iterator[str]:
-    """Yield the texts that differ from the query by a space: one that is missing, too many, or typed beside its place.
-
-    The words before a new space must exist, which spares looking most texts up.
-    """
-    text, words = needle.text, reader.layer.misspellings
-    if HAS_CJK.search(text):
-        return
-    begin, before = 0, ""
-    was_known = is_known = True  # whether all words before the one before this exist, and whether that does too
-    for word in needle.words:
-        if begin and was_known:
-            yield text[: begin - 1] + text[begin:]
-            if len(word) > 1 and before + word[0] in words:
-                yield text[: begin - 1] + word[0] + " " + text[begin + 1 :]
-            if len(before) > 1 and before[:-1] in words:
-                yield text[: begin - 2] + " " + before[-1] + text[begin:]
-        for size in range(1, len(word)) if is_known else ():
-            if word[:size] in words:
-                place = begin + size
-                yield text[:place] + " " + text[place:]
-                if size + 1 < len(word):
-                    yield text[:place] + " " + text[place + 1 :]
-        was_known, is_known = is_known, is_known and word in words
-        begin, before = begin + len(word) + 1, word
+    if not words:
+        return None
+    found = every_word(keys, words)
+    return found if isinstance(found, BitMap) else BitMap(found)

@@ -16,6 +16,8 @@ from tags.normalise import forms, normalise
 #: A row of an answer: the tag's id, the band, the synonym that matched.
 Row = tuple[str, str, str | None]
 
+QUOTES = tuple('"“”„«»＂')
+
 
 def rank(tag: Tag) -> tuple[int, str]:
     """Return what tags of one band are sorted by."""
@@ -147,8 +149,8 @@ class BruteForce:
 
     def suggest(self, query: Query) -> tuple[list[Row], bool]:
         """The rows, and whether typing errors were looked for."""
-        is_quoted = query.text.strip()[:1] == '"'
-        text = fold(query.text.strip().strip('"') if is_quoted else query.text)
+        is_quoted = query.text.strip()[:1] in QUOTES
+        text = fold(query.text.strip().strip("".join(QUOTES)) if is_quoted else query.text)
         if not text:
             return [], False
         chosen = self.chosen(query)
@@ -201,7 +203,14 @@ class BruteForce:
             text in map(fold, tag.synonyms) or (name(tag) == text and tag.usage_count > 100)
             for tag in self.tags.values()
         )
-        if is_quoted or is_known or len(rows) >= min(3, query.limit) or not 4 <= len(text) <= 64:
+        is_common = any(self.tags[tag_id].usage_count > 100 for tag_id, _, _ in rows)
+        if (
+            is_quoted
+            or is_known
+            or is_common
+            or len(rows) >= min(3 if len(words) == 1 else 1, query.limit)
+            or not 4 <= len(text) <= 64
+        ):
             return rows, False
         for has_error in (has_one_error, has_two_errors):
             if has_error is has_two_errors and (rows or len(text) < 8):
@@ -222,7 +231,7 @@ class BruteForce:
     def create(self, query: Query, *, is_fuzzy: bool) -> tuple[bool, list[str]] | None:
         """Whether the text may become a tag, and the ids of near-duplicates."""
         typed = query.text.strip()
-        text = typed.strip('"') if typed[:1] == '"' else query.text
+        text = typed.strip("".join(QUOTES)) if typed[:1] in QUOTES else query.text
         _, normalized, problem = forms(text)
         if not normalized:
             return None
