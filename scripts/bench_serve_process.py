@@ -19,16 +19,13 @@ from bench_serve_load import pin
 
 _SEGUE = "from migrator.cli import main; main()"
 
-#: What a server cannot do less than: one raw ASGI callable that answers 13 bytes.
+#: What a server cannot do less than: one callable that answers 13 bytes.
 _HELLO = """
 import asyncio, sys
 from service.server.granian_server import GranianServer, bind, listen
-HEADERS = [(b"content-type", b"text/plain"), (b"content-length", b"13")]
-START = {"type": "http.response.start", "status": 200, "headers": HEADERS}
-BODY = {"type": "http.response.body", "body": b"Hello, world!"}
-async def app(scope, receive, send):
-    await send(START)
-    await send(BODY)
+HEADERS = [("content-type", "text/plain")]
+async def app(scope, protocol):
+    protocol.response_bytes(200, HEADERS, b"Hello, world!")
 async def main():
     listener = bind("127.0.0.1", int(sys.argv[1]))
     listen(listener)

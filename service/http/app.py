@@ -13,6 +13,7 @@ from service.http.boundary import App, Boundary
 from service.http.headers import Cors
 from service.http.operations import Operation
 from service.http.routing import application
+from service.http.rsgi import RsgiApp
 from service.http.shared_quota import SharedQuotas
 from service.http.tracing import traced
 from service.state import State
@@ -26,7 +27,8 @@ class Interface:
     """What a process serves.
 
     Attributes:
-        app: the ASGI application.
+        app: the RSGI application.
+        asgi: the same without the hot route, as an ASGI application.
         operations: what it offers.
         access: its checks.
         answers: what the warm-up fills.
@@ -34,7 +36,8 @@ class Interface:
         threads: to shut down at the end.
     """
 
-    app: App
+    app: RsgiApp
+    asgi: App
     operations: list[Operation]
     access: Access
     answers: Answers
@@ -54,7 +57,7 @@ def interface(state: State, exposition: Exposition, version: str) -> Interface:
         behind = traced(behind)
     quotas = SharedQuotas(settings.redis_url, tuple(access.quotas.values())) if settings.redis_url else None
     app = hot_route(state, answers, access.quotas["autocomplete"], cors, behind)
-    return Interface(app, operations, access, answers, quotas, threads)
+    return Interface(app, behind, operations, access, answers, quotas, threads)
 
 
 def all_operations(answers: Answers, max_age: int, exposition: Exposition, version: str) -> list[Operation]:

@@ -9,23 +9,22 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from service.http.answers import Answers
-from service.http.boundary import App, Receive, Scope, Send
-from service.http.clients import address_of
-from service.http.headers import Cors, Header, request_id_of
-from service.http.prepared import CHOICES, NO_BODY, Message, Prepared, coding_of
+from service.http.boundary import App
+from service.http.clients import UNKNOWN, believed
+from service.http.headers import Cors, request_id_of
+from service.http.prepared import CHOICES, coding_of
 from service.http.rate_limit import Quota
+from service.http.rsgi import RsgiApp, RsgiProtocol, RsgiScope, as_text, serve
+from service.settings import Network
 from service.state import State
 
 PATH: Final = "/v1/tags/autocomplete"
 #: From here on an answer is slow enough for a line in the log.
 _SLOW_SECONDS: Final = 0.1
-_MOST_MESSAGES: Final = 2_000
-#: Request headers that it reads.
-_WANTED: Final = frozenset((b"accept-encoding", b"if-none-match", b"origin", b"x-request-id"))
 
 
-def hot_route(state: State, answers: Answers, quota: Quota, cors: Cors, behind: App) -> App:
-    """Return the ASGI application: the hot route in front of `behind`."""
+def hot_route(state: State, answers: Answers, quota: Quota, cors: Cors, behind: App) -> RsgiApp:
+    """Return the RSGI application: the hot route in front of an ASGI application that can do everything."""
     known, load, take = answers.known, answers.load, quota.take
     is_limited, trusted, varies = quota.is_on, state.settings.trusted_proxies, cors.is_on and not cors.is_any
     observe = {
@@ -33,79 +32,72 @@ def hot_route(state: State, answers: Answers, quota: Quota, cors: Cors, behind: 
         for method in ("GET", "HEAD")
         for code in (200, 304)
     }
-    observe_get, clock, wanted, choices = observe["GET", 200], time.perf_counter, _WANTED, CHOICES
+    observe_get, clock, choices = observe["GET", 200], time.perf_counter, CHOICES
     note_slow = _slow_noter(state)
-    # Messages of the answers that are sent most: a third of a microsecond each time, in a place of bounded size.
-    messages: dict[tuple[Prepared, bytes], tuple[Message, Message]] = {}
 
-    def made(prepared: Prepared, coding: bytes) -> tuple[Message, Message]:
-        if len(messages) >= _MOST_MESSAGES:
-            messages.clear()
-        start, body = prepared.messages(coding)
-        messages[prepared, coding] = both = start, {"type": "http.response.body", "body": body}
-        return both
-
-    async def app(scope: Scope, receive: Receive, send: Send) -> None:
-        if scope.get("path") != PATH:
-            await behind(scope, receive, send)
+    async def app(scope: RsgiScope, protocol: RsgiProtocol) -> None:
+        if scope.path != PATH:
+            await serve(behind, scope, protocol)
             return
         started = clock()
-        method = scope["method"]
-        left = None
-        if is_limited:
-            peer = scope["client"]
-            left = take(address_of(scope, trusted) if trusted or not peer else peer[0])
+        method, given = scope.method, scope.headers
+        left = take(_address_of(scope, trusted)) if is_limited else None
         prepared = None
         if (method == "GET" or method == "HEAD") and left != -1:
-            query = scope["query_string"]
+            query = scope.query_string.encode("utf-8", "surrogateescape")
             try:
                 prepared = known(query) or load(query)
             except Exception:  # a problem, or our mistake: the application behind says which
                 prepared = None
         if prepared is None:
-            scope["segue.spent"] = left is not None and left >= 0
-            await behind(scope, receive, send)
+            await serve(behind, scope, protocol, **{"segue.spent": left is not None and left >= 0})
             return
-        coding = held = b""
-        origin = None
-        extra: list[Header] = []
-        for name, value in scope["headers"]:
-            if name not in wanted:
-                continue
-            if name == b"accept-encoding":
-                coding = choices[value] if value in choices else coding_of(value)
-            elif name == b"if-none-match":
-                held = value
-            elif name == b"x-request-id":
-                if request_id_of(value):
-                    extra.append((name, value))
-            else:
-                origin = value
+        accepted = given.get("accept-encoding")
+        coding = b""
+        if accepted is not None:
+            asked = accepted.encode()
+            coding = choices[asked] if asked in choices else coding_of(asked)
+        headers, body = prepared.parts(coding)
+        request_id = given.get("x-request-id")
+        if request_id is not None and request_id_of(request_id.encode()):
+            headers.append(("x-request-id", request_id))
         if varies:
-            extra += cors.headers(origin)
+            origin = given.get("origin")
+            headers += as_text(cors.headers(None if origin is None else origin.encode()))
         if left is not None:
-            extra += quota.headers(left)
+            headers += as_text(quota.headers(left))
         if state.is_closing:
-            extra.append((b"connection", b"close"))
-        start, body = messages.get((prepared, coding)) or made(prepared, coding)
-        code = 200
-        if held and prepared.matches(held, coding):
-            start, body, code = prepared.not_modified(coding), NO_BODY, 304
-        elif method == "HEAD":
-            body = NO_BODY
-        if extra:
-            start = {**start, "headers": start["headers"] + extra}
-        await send(start)
-        await send(body)
-        seconds = clock() - started
-        if code == 200 and method == "GET":
+            headers.append(("connection", "close"))
+        held = given.get("if-none-match")
+        if method == "GET" and (held is None or not prepared.matches(held.encode(), coding)):
+            protocol.response_bytes(200, headers, body)
+            seconds = clock() - started
             observe_get(seconds)
+            code = 200
         else:
+            code = 200 if held is None or not prepared.matches(held.encode(), coding) else 304
+            if code == 200:
+                headers.append(("content-length", str(len(body))))
+            else:
+                headers = [header for header in headers if header[0] not in _OF_BODY]
+            protocol.response_empty(code, headers)
+            seconds = clock() - started
             observe[method, code](seconds)
         if seconds > _SLOW_SECONDS:
             note_slow(method, code, seconds)
 
     return app
+
+
+#: Headers that say something of a body, which a 304 has not.
+_OF_BODY: Final = frozenset(("content-type", "content-encoding"))
+
+
+def _address_of(scope: RsgiScope, trusted: tuple[Network, ...]) -> str:
+    address = scope.client.rpartition(":")[0] or UNKNOWN
+    if not trusted:
+        return address
+    return believed(address, (value for name, value in scope.headers.items() if name == "x-forwarded-for"), trusted)
 
 
 def _slow_noter(state: State) -> Callable[[str, int, float], Any]:

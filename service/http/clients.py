@@ -16,17 +16,30 @@ Scope = MutableMapping[str, Any]
 
 
 def address_of(scope: Scope, trusted: Sequence[Network]) -> str:
+    """Return the address that an ASGI request comes from; see `believed`."""
+    peer = scope.get("client")
+    address = str(peer[0]) if peer else UNKNOWN
+    if not trusted:
+        return address
+    return believed(
+        address, (value.decode("latin-1") for name, value in scope["headers"] if name == b"x-forwarded-for"), trusted
+    )
+
+
+def believed(address: str, forwarded: Iterable[str], trusted: Sequence[Network]) -> str:
     """Return the address that asks, as text.
 
     Behind trusted proxies it is the last address of X-Forwarded-For that none of them has: everything before it was
     written by whoever asked.
+
+    Args:
+        address: of the peer.
+        forwarded: values of X-Forwarded-For.
+        trusted: networks of the proxies.
     """
-    peer = scope.get("client")
-    address = str(peer[0]) if peer else UNKNOWN
-    if not trusted or not _is_within(address, trusted):
+    if not _is_within(address, trusted):
         return address
-    forwarded = b",".join(value for name, value in scope["headers"] if name == b"x-forwarded-for")
-    for part in reversed(forwarded.decode("latin-1").split(",")):
+    for part in reversed(",".join(forwarded).split(",")):
         if (shown := _parsed(part)) is None:
             break
         address = str(shown)

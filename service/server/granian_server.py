@@ -32,7 +32,7 @@ class GranianServer(Server):
     def __init__(self, app: Any, listener: socket.socket) -> None:
         super().__init__(
             app,
-            interface=Interfaces.ASGINL,
+            interface=Interfaces.RSGI,
             http=HTTPModes.http1,
             http1_settings=HTTP1Settings(header_read_timeout=_HEAD_MS, max_buffer_size=_HEAD_BYTES),
             websockets=False,

@@ -3,7 +3,7 @@
 import asyncio
 import io
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -76,6 +76,61 @@ class Got:
         return json.loads(self.body)
 
 
+class _Headers:
+    """As Granian gives them: text, names in lower case."""
+
+    def __init__(self, given: dict[str, str]) -> None:
+        self._given = [(name.lower(), value) for name, value in given.items()]
+
+    def get(self, name: str) -> str | None:
+        return dict(self._given).get(name)
+
+    def items(self) -> list[tuple[str, str]]:
+        return self._given
+
+
+class _Scope:
+    """A request as Granian gives it."""
+
+    http_version, scheme, server = "1.1", "http", "198.51.100.1:80"
+
+    def __init__(self, method: str, path: str, query: str, client: str, headers: dict[str, str]) -> None:
+        self.method, self.path, self.query_string = method, path, query
+        self.client = f"{client}:50000"
+        self.headers = _Headers(headers)
+
+
+class _Protocol:
+    """Takes the answer as Granian does, but keeps it."""
+
+    def __init__(self, body: bytes) -> None:
+        self._pieces = [body[start : start + 10_000] for start in range(0, len(body), 10_000)]
+        self.status: int | None = None
+        self.headers: list[tuple[str, str]] = []
+        self.body = b""
+        self.is_whole = False
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        while self._pieces:
+            yield self._pieces.pop(0)
+
+    async def client_disconnect(self) -> None:
+        await asyncio.Event().wait()
+
+    def response_empty(self, status: int, headers: list[tuple[str, str]]) -> None:
+        self.status, self.headers = status, headers
+
+    def response_bytes(self, status: int, headers: list[tuple[str, str]], body: bytes) -> None:
+        self.status, self.headers, self.body, self.is_whole = status, headers, body, True
+
+    def response_stream(self, status: int, headers: list[tuple[str, str]]) -> "_Protocol":
+        self.status, self.headers = status, headers
+        return self
+
+    async def send_bytes(self, data: bytes) -> None:
+        self.body += data
+
+
 class Inside:
     """The interface in this process.
 
@@ -96,7 +151,7 @@ class Inside:
             self.state.songs = SongIndex.load(database, settings.schema, settings.songs)
         self.state.is_warm = True
         self._whole = interface(self.state, Exposition(rows, version="0", revision=""), "0.0.0")
-        self.app = self._whole.app
+        self.asgi = self._whole.asgi
         self.operations = self._whole.operations
         self._loop = asyncio.new_event_loop()
 
@@ -141,44 +196,18 @@ class Inside:
             sent.setdefault("content-type", "application/json")
         if body is not None:
             sent.setdefault("content-length", str(len(body)))
-        scope = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": method,
-            "scheme": "http",
-            "path": path,
-            "raw_path": path.encode("utf-8", "replace"),
-            "root_path": "",
-            "query_string": query or typed.encode(),
-            "headers": [(name.lower().encode(), value.encode("latin-1")) for name, value in sent.items()],
-            "client": (client, 50_000),
-            "server": ("test", 80),
-            "state": {},
-        }
-        return await self._exchange(scope, body or b"")
-
-    async def _exchange(self, scope: dict[str, Any], body: bytes) -> Got:
-        pieces = [body[start : start + 10_000] for start in range(0, len(body), 10_000)] or [b""]
-        messages: list[Any] = []
-
-        async def receive() -> dict[str, Any]:
-            piece = pieces.pop(0)
-            return {"type": "http.request", "body": piece, "more_body": bool(pieces)}
-
-        async def send(message: Any) -> None:
-            messages.append(message)
-
-        await self._whole.app(scope, receive, send)
-        start, *rest = messages
-        assert start["type"] == "http.response.start"
+        scope = _Scope(method, path, (query or typed.encode()).decode("utf-8", "surrogateescape"), client, sent)
+        protocol = _Protocol(body or b"")
+        await self._whole.app(scope, protocol)
+        assert protocol.status is not None
         headers: dict[str, str] = {}
-        for name, value in start["headers"]:
+        for name, text in protocol.headers:
             assert name == name.lower()
-            text = value.decode("latin-1")
-            headers[name.decode()] = f"{headers[name.decode()]}, {text}" if name.decode() in headers else text
-        got = Got(start["status"], headers, b"".join(message.get("body", b"") for message in rest))
-        if got.status not in (204, 304) and scope["method"] != "HEAD":
+            headers[name] = f"{headers[name]}, {text}" if name in headers else text
+        if protocol.is_whole:
+            headers.setdefault("content-length", str(len(protocol.body)))
+        got = Got(protocol.status, headers, protocol.body)
+        if got.status not in (204, 304) and method != "HEAD":
             assert str(len(got.body)) == headers["content-length"]
         return got
 

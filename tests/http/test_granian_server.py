@@ -12,10 +12,8 @@ REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 def app_saying(text: bytes) -> Any:
     """Return an application that always answers the same."""
 
-    async def app(_scope: Any, _receive: Any, send: Any) -> None:
-        headers = [(b"content-length", b"%d" % len(text))]
-        await send({"type": "http.response.start", "status": 200, "headers": headers})
-        await send({"type": "http.response.body", "body": text})
+    async def app(_scope: Any, protocol: Any) -> None:
+        protocol.response_bytes(200, [], text)
 
     return app
 
@@ -57,9 +55,9 @@ def test_what_was_begun_is_finished() -> None:
     async def scenario() -> None:
         loop = asyncio.get_running_loop()
 
-        async def slow(scope: Any, receive: Any, send: Any) -> None:
+        async def slow(scope: Any, protocol: Any) -> None:
             await asyncio.sleep(0.4)
-            await app_saying(b"late")(scope, receive, send)
+            await app_saying(b"late")(scope, protocol)
 
         with bind("127.0.0.1", 0) as listener, socket.socket() as client:
             listen(listener)

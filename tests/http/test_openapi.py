@@ -32,7 +32,7 @@ def scribbled(server: Server, template: str) -> Iterator[tuple[Inside, str]]:
 @pytest.fixture(scope="module")
 def api(scribbled: tuple[Inside, str]) -> Any:
     """The document, as schemathesis reads it."""
-    return schemathesis.openapi.from_asgi("/openapi.json", scribbled[0].app)
+    return schemathesis.openapi.from_asgi("/openapi.json", scribbled[0].asgi)
 
 
 OFFERED = [

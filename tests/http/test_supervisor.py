@@ -35,16 +35,12 @@ class Small:
     def say_close(self): self.closing = True
     def say_stopping(self): self.stopping = True
     def close(self): pass
-    async def app(self, scope, receive, send):
+    async def app(self, scope, protocol):
         import asyncio
-        if scope["path"] == "/slow":
+        if scope.path == "/slow":
             await asyncio.sleep(0.8)
-        body = str(os.getpid()).encode()
-        headers = [(b"content-length", str(len(body)).encode())]
-        if self.closing:
-            headers.append((b"connection", b"close"))
-        await send({"type": "http.response.start", "status": 503 if self.stopping else 200, "headers": headers})
-        await send({"type": "http.response.body", "body": body})
+        headers = [("connection", "close")] if self.closing else []
+        protocol.response_bytes(503 if self.stopping else 200, headers, str(os.getpid()).encode())
 
 listener = bind("127.0.0.1", 0)
 listen(listener)
