@@ -10,6 +10,7 @@ import urllib.request
 from contextlib import contextmanager
 from statistics import median
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import psycopg
 from bench_data import WrongResult
@@ -25,7 +26,7 @@ from service.suggest.query import Query
 from sql.database import Database
 from tests.redis_server import redis_server
 from tests.search.measure import fill as fill_songs
-from tests.search.measure import in_gin, questions
+from tests.search.measure import in_gin, over_http, questions
 from tests.search.measure import in_process as songs_in_process
 
 if TYPE_CHECKING:
@@ -47,20 +48,25 @@ def in_process(url: str, found: "Sequence[str]") -> list[Row]:
     index = TagIndex.build(load_tags(database, "public"), 0)
     rows = [Row("index, build from the database", [time.monotonic() - started])]
     database.close()
-    seen = []
+    looked, answered = [], []
     for length in range(1, 6):
-        middle, last = percentiles(lambda text: index.suggest(Query(text)), _of_length(found, length))
-        seen.append(last)
-        rows.append(Row(f"index, {length} characters, p50", [middle], unit="µs"))
-    rows.append(Row("index, 1 to 5 characters, p99", [max(seen)], unit="µs", note="the worst length"))
+        texts = _of_length(found, length)
+        looked.append(percentiles(lambda text: index.look_up(Query(text)), texts))
+        answered.append(percentiles(lambda text: index.suggest(Query(text)), texts))
     rng = random.Random(11)
     typed = [misspelled(name, rng) for name in rng.choices(found, k=4 * LOOK_UPS) if len(name) > 8]
     wrong = sorted(
         {text for text in typed if not any(s.band != "typo" for s in index.suggest(Query(text)).suggestions)}
-    )
-    middle, last = percentiles(lambda text: index.suggest(Query(text)), wrong[:LOOK_UPS])
-    rows.append(Row("index, one typing error, p50", [middle], unit="µs"))
-    rows.append(Row("index, one typing error, p99", [last], unit="µs", note=f"{len(wrong[:LOOK_UPS]):,} queries"))
+    )[:LOOK_UPS]
+    for case, timed in (
+        ("index, look-up, 1 to 5 characters", looked),
+        ("index, whole answer, 1 to 5 characters", answered),
+        ("index, look-up, one typing error", [percentiles(lambda text: index.look_up(Query(text)), wrong)]),
+        ("index, whole answer, one typing error", [percentiles(lambda text: index.suggest(Query(text)), wrong)]),
+    ):
+        worst = max(last for _, last in timed)
+        lengths = "p50 " + ", ".join(f"{middle:.0f}" for middle, _ in timed)
+        rows.append(Row(f"{case}, p99", [worst], unit="µs", note=lengths))
     return rows
 
 
@@ -110,21 +116,25 @@ def visibility(url: str, options: argparse.Namespace) -> list[Row]:
             writer.execute("INSERT INTO tags (name, normalized_name) VALUES (%s, %s)", [name, name])
             writer.commit()
             committed = last_miss = time.monotonic()
+            visible_at: float | None = None
             while time.monotonic() - last_miss < 0.5:
                 asked = time.monotonic()
                 with urllib.request.urlopen(segue.url + path_of(name)) as answer:  # a new connection: any worker
                     if name.encode() not in answer.read():
-                        last_miss = asked
+                        last_miss, visible_at = asked, None
+                    elif visible_at is None:
+                        visible_at = time.monotonic()
                 if asked - committed > 30:
                     raise WrongResult(f"{name!r} is not visible in every worker after 30 s")
-            seen.append(last_miss - committed)
+            assert visible_at is not None
+            seen.append(1e3 * (visible_at - committed))
         writer.execute("DELETE FROM tags WHERE name LIKE 'qqfresh %'")
         writer.commit()
     seen.sort()
     note = f"under {options.rate:,} requests/s; {len(seen)} tags, polled"
     return [
-        Row("a new tag in every worker, p50", [median(seen)], note=note),
-        Row("a new tag in every worker, p99", [seen[int(len(seen) * 0.99)]], note=note),
+        Row("a new tag in every worker, p50", [median(seen)], unit="ms", note=note),
+        Row("a new tag in every worker, p99", [seen[int(len(seen) * 0.99)]], unit="ms", note=note),
     ]
 
 
@@ -181,10 +191,16 @@ def searches(bench: Any, songs: int, *, peer: bool) -> list[Row]:
     own = songs_in_process(url, tags, asked)
     rows = [
         Row("search, load", [own.load_seconds]),
-        Row("search, memory", [own.memory / 1e6], unit="MB"),
         Row("search in process, p50", [own.at(0.5)], unit="ms"),
         Row("search in process, p95", [own.at(0.95)], unit="ms"),
     ]
+    with serving(url, core=None) as segue:
+        rows.append(Row("memory of a server with the songs", [segue.memory_mb()], unit="MB"))
+        address = urlsplit(segue.url)
+        served = over_http(str(address.hostname), int(address.port or 0), tags, asked)
+    if served.totals != own.totals:
+        raise WrongResult("the search over HTTP finds different numbers of songs")
+    rows.append(Row("search over HTTP, p95", [served.at(0.95)], unit="ms", note=f"p50 {served.at(0.5):.2f} ms"))
     if peer:
         gin = in_gin(url, songs, tags, asked)
         if gin.totals != own.totals:

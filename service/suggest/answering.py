@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from service.suggest.creating import IsBanned, find_edited, judge
 from service.suggest.explain import explain
@@ -30,14 +30,49 @@ def answer(state: State, query: Query, is_banned: IsBanned | None = None) -> Ans
     Raises:
         ValueError: the limit is below 1.
     """
-    if query.limit < 1:
-        raise ValueError(f"limit is {query.limit}; ask for at least 1 suggestion")
     clock = time.perf_counter
     begun = clock()
-    needle = Needle.of(query.text)
-    if not needle.text:
+    looked = look_up(state, query)
+    finder, needle = looked.finder, looked.needle
+    if finder is None:
         return Answer((), judge(needle, (), (), is_banned), (), state.version, {"normalize": clock() - begun})
-    folded = clock()
+    stages = {"normalize": looked.folded_at - begun, "index": looked.written_at - looked.folded_at}
+    edited: list[Tag] = []
+    if finder.is_fuzzy:
+        edited = find_edited(finder.readers, needle)
+        stages["fuzzy"] = clock() - looked.written_at
+    suggestions = tuple(_suggestions(finder, needle, is_explained=query.explain))
+    groups = groups_of(needle, query.context, has_initials=finder.has_initials, is_fuzzy=finder.is_fuzzy)
+    return Answer(suggestions, judge(needle, finder.alike, edited, is_banned), groups, state.version, stages)
+
+
+class Looked(NamedTuple):
+    """What looking a query up gave.
+
+    Attributes:
+        needle: the query made ready.
+        finder: with what was found; None for a blank text.
+        folded_at, written_at: when the needle was ready, and when all bands but typing errors were looked through.
+    """
+
+    needle: Needle
+    finder: Finder | None
+    folded_at: float
+    written_at: float
+
+
+def look_up(state: State, query: Query) -> Looked:
+    """Find the rows of an answer, all bands; nothing of them is read that the ranking does not need.
+
+    Raises:
+        ValueError: the limit is below 1.
+    """
+    if query.limit < 1:
+        raise ValueError(f"limit is {query.limit}; ask for at least 1 suggestion")
+    needle = Needle.of(query.text)
+    folded = time.perf_counter()
+    if not needle.text:
+        return Looked(needle, None, folded, folded)
     readers = state.readers(query.category)
     affinity: Affinity = {}
     if query.context:
@@ -47,20 +82,13 @@ def answer(state: State, query: Query, is_banned: IsBanned | None = None) -> Ans
         affinity = _affinity(chosen, state.companions)
     finder = Finder(readers, needle, query.limit, affinity)
     finder.find_written()
-    stages = {"normalize": folded - begun}
-    edited: list[Tag] = []
-    found = clock()
+    written = time.perf_counter()
     if finder.may_be_typo:
         finder.find_typos()
-        edited = find_edited(readers, needle)
-        stages["fuzzy"] = clock() - found
-    stages["index"] = found - folded
-    suggestions = tuple(_suggestions(finder, needle, affinity, is_explained=query.explain))
-    groups = groups_of(needle, query.context, has_initials=finder.has_initials, is_fuzzy=finder.is_fuzzy)
-    return Answer(suggestions, judge(needle, finder.alike, edited, is_banned), groups, state.version, stages)
+    return Looked(needle, finder, folded, written)
 
 
-def _suggestions(finder: Finder, needle: Needle, affinity: Affinity, *, is_explained: bool) -> Iterator[Suggestion]:
+def _suggestions(finder: Finder, needle: Needle, *, is_explained: bool) -> Iterator[Suggestion]:
     text, size = needle.text, len(needle.text)
     begun: Ranges = ((0, size),)
     for band, (reader, row, synonym, marks) in finder.found:
@@ -77,7 +105,7 @@ def _suggestions(finder: Finder, needle: Needle, affinity: Affinity, *, is_expla
             ranges = highlight_misspelt(shown, needle.words)
         why = None
         if is_explained:
-            together = affinity.get(tag.id)
+            together = finder.affinity.get(tag.id)
             why = explain(band, text, tag, antecedent, together[1] if together else None)
         yield Suggestion(tag, band, antecedent, ranges, why)
 

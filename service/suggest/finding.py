@@ -25,16 +25,18 @@ class Finder:
     """Finds the answer to one query.
 
     Attributes:
+        readers: of the layers.
+        affinity: what goes with the chosen tags.
         found: the matches, best first, each with its band.
         alike: rows that the query may be a duplicate of, wanted or not.
         has_initials, is_fuzzy: whether initials, and whether typing errors, were looked for.
     """
 
     def __init__(self, readers: Sequence[Reader], needle: Needle, limit: int, affinity: Affinity) -> None:
-        self._readers = readers
+        self.readers = readers
         self._needle = needle
         self._limit = limit
-        self._affinity = affinity
+        self.affinity = affinity
         self.found: list[tuple[str, Match]] = []
         self.alike = find_alike(readers, needle.skeleton)
         self.has_initials = self.is_fuzzy = False
@@ -47,7 +49,7 @@ class Finder:
         if not self._has_room:
             return
         # Where no word begins with one of the query's, there is nothing to look for but initials.
-        hopeful = [reader for reader in self._readers if reader.may_have(words)]
+        hopeful = [reader for reader in self.readers if reader.may_have(words)]
         self._take("word", hopeful, lambda reader, most: reader.named(reader.layer.starts.find(key), most, marks))
         if 1 < len(words) <= MOST_WORDS:
             self._take(
@@ -57,7 +59,7 @@ class Finder:
         if len(words) == 1 and len(text) > 1 and self._has_room:
             self.has_initials = True
             self._take(
-                "initials", self._readers, lambda reader, most: reader.named(reader.layer.initials.find(key), most, ())
+                "initials", self.readers, lambda reader, most: reader.named(reader.layer.initials.find(key), most, ())
             )
 
     @property
@@ -77,9 +79,9 @@ class Finder:
     def find_typos(self) -> None:
         """Find what the text may be a misspelling of: with two errors only if nothing else is found."""
         self.is_fuzzy = True
-        self._take("typo", self._readers, lambda reader, most: one_edit(reader, self._needle, most))
+        self._take("typo", self.readers, lambda reader, most: one_edit(reader, self._needle, most))
         if self._needle.edits > 1 and not self.found:
-            self._take("typo", self._readers, lambda reader, most: two_edits(reader, self._needle, most))
+            self._take("typo", self.readers, lambda reader, most: two_edits(reader, self._needle, most))
 
     @property
     def _has_room(self) -> bool:
@@ -103,10 +105,10 @@ class Finder:
         if first:
             self._add("exact", self._preferred(first))
         if len(first) == len(exact):
-            self._take("prefix", self._readers, begun)
+            self._take("prefix", self.readers, begun)
             return
         # A little used name is exact only if no other begins with it.
-        others = self._merged(self._readers, begun, max(self._most, len(exact) + 1))
+        others = self._merged(self.readers, begun, max(self._most, len(exact) + 1))
         names = {(id(reader), row) for reader, row, _, _ in exact}
         is_only = all((id(reader), row) in names for reader, row, _, _ in others)
         self._add("exact" if is_only else "prefix", self._preferred(others[: self._most]))
@@ -115,7 +117,7 @@ class Finder:
     def _most(self) -> int:
         """How many matches of a band compete for the places left."""
         left = self._limit - len(self.found)
-        return max(left, _WINDOW * self._limit) if self._affinity else left
+        return max(left, _WINDOW * self._limit) if self.affinity else left
 
     def _take(self, band: str, readers: Sequence[Reader], candidates: Candidates) -> None:
         if self._has_room:
@@ -134,7 +136,7 @@ class Finder:
 
     def _preferred(self, matches: list[Match]) -> list[Match]:
         """Put what is used together with the chosen tags first."""
-        affinity = self._affinity
+        affinity = self.affinity
         if not affinity:
             return matches
         none = (0, "")

@@ -11,11 +11,12 @@ from heapq import merge
 from typing import Final
 
 from service.suggest import lookup
-from service.suggest.answering import answer
+from service.suggest.answering import answer, look_up
 from service.suggest.creating import IsBanned, near_duplicates
 from service.suggest.groups import touched_by
 from service.suggest.layer import Layer
 from service.suggest.query import Answer, Query
+from service.suggest.reader import Match
 from service.suggest.state import Companions, State
 from service.suggest.tag import Tag
 
@@ -113,6 +114,11 @@ class TagIndex:
             ValueError: the limit is below 1.
         """
         return answer(self._state, query, is_banned)
+
+    def look_up(self, query: Query) -> list[tuple[str, Match]]:
+        """Return the band and the place of every suggestion, and nothing else of the answer that `suggest` gives."""
+        finder = look_up(self._state, query).finder
+        return finder.found if finder else []
 
     def get(self, tag_id: str) -> Tag | None:
         """Return a tag by its id."""

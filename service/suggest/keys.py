@@ -39,12 +39,13 @@ class Keys:
         numbers: of the keys, in the same order.
     """
 
-    __slots__ = ("_block", "_hot", "_numbers", "_places", "_samples", "_twice")
+    __slots__ = ("_block", "_few", "_hot", "_numbers", "_places", "_samples", "_twice")
 
     def __init__(self, block: bytes, places: NDArray[np.int64], numbers: NDArray[np.uint32]) -> None:
         self._block = block
         self._places = places.astype(np.uint32).data
         self._numbers = np.ascontiguousarray(numbers)
+        self._few = self._numbers.data
         self._samples = [block[place : place + _SAMPLE_BYTES] for place in places[::_STEP].tolist()]
         self._hot: dict[bytes, BitMap] = {}
         self._twice: dict[bytes, BitMap] = {}
@@ -78,10 +79,9 @@ class Keys:
         if hot is not None:
             return hot
         first, last = span or self._span(prefix)
-        if last - first < 2:
-            found: list[int] = self._numbers[first:last].tolist()
-            return found
-        return list(dict.fromkeys(np.sort(self._numbers[first:last]).tolist()))
+        # They are at most `HOT`, unless nobody asks for the prefix: too few for arrays to be worth their price.
+        found: list[int] = self._few[first:last].tolist()
+        return found if last - first < 2 else sorted(set(found))
 
     def find_repeated(self, prefix: bytes, times: int) -> Ranked:
         """Return the numbers that have at least so many keys with the prefix."""

@@ -63,5 +63,17 @@ def test_bench_node_persist() -> None:
 
     assert 0 == done.returncode, done.stderr
     cases = {case["case"]: case for case in json.loads(done.stdout)["cases"]}
-    assert 7 == len(cases)
+    assert 8 == len(cases)
     assert all(case["median"] > 0 for case in cases.values())
+
+
+@pytest.mark.slow
+def test_bench_serve() -> None:
+    """Every case runs on a small vocabulary, peers included, and all that search find the same."""
+    done = bench("serve", "--quick", "--json")
+
+    assert 0 == done.returncode, done.stderr
+    cases = {case["case"]: case for case in json.loads(done.stdout)["cases"]}
+    assert {"autocomplete, 100 connections", "search over HTTP, p95", "cache, keystrokes by Zipf's law"} <= set(cases)
+    assert all(case["median"] > 0 for case in cases.values())
+    assert all(case["met"] is None for case in cases.values())

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from service.suggest import keys, state
 from service.suggest.index import TagIndex
 from service.suggest.query import Answer, Query
+from service.suggest.reader import tag_of
 from service.suggest.tag import Tag
 from tags.normalise import normalise
 from tests.suggest.brute_force import BruteForce
@@ -163,6 +164,8 @@ def test_answers_are_those_of_brute_force_and_groups_cover_what_changes(
         for query in queries:
             answer = index.suggest(query)
             compare(answer, query, brute_force)
+            looked = [(band, tag_of(match)) for band, match in index.look_up(query)]
+            assert [(one.band, one.tag) for one in answer.suggestions] == looked
             before = answers.get(query)
             if before is not None and not touched.groups.intersection(before.groups):
                 assert (before.suggestions, before.create, before.groups) == (
