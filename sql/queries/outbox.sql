@@ -52,6 +52,9 @@ RETURNING number
 -- name: release_lease
 UPDATE segue.relay SET held_until = NULL WHERE holder = %(holder)s::uuid
 
+-- name: forget_noted
+DELETE FROM segue.outbox
+
 -- name: is_filled
 SELECT EXISTS (SELECT FROM segue.outbox) AS found, clock_timestamp() AS now
 

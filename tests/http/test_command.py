@@ -1,15 +1,20 @@
 """How `segue` finds the serving side's commands, and what that costs the others."""
 
+import json
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import closing
 from ipaddress import ip_network
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 
 from service.settings import BadSetting, networks, origins
+from sql.database import Database
+from sql.schema.serving import follow
 
 ROOT = Path(__file__).parents[2]
 
@@ -50,6 +55,28 @@ def test_help_does_not_wait_for_the_server() -> None:
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True)
 
     assert 0 == done.returncode, done.stderr
+
+
+def test_unfollow(segue: Callable[..., Any], database_url: str, connection: psycopg.Connection[Any]) -> None:
+    """Triggers and outbox are gone, twice is as good as once, and beside a server it is refused."""
+    connection.execute("CREATE TABLE songs (id uuid PRIMARY KEY, title text)")
+    connection.commit()
+    with closing(Database(database_url)) as database:
+        followed = follow(database, "public", "songs")
+    connection.execute("INSERT INTO tags (name, normalized_name) VALUES ('Joy', 'joy')")
+    connection.execute("UPDATE segue.relay SET held_until = clock_timestamp() + interval '1 minute'")
+    connection.commit()
+    refused = segue("unfollow")
+    assert 5 == refused.code
+    assert "stop every `segue serve` first" in refused.stderr
+
+    connection.execute("UPDATE segue.relay SET held_until = NULL")
+    connection.commit()
+    done = json.loads(segue("unfollow", "--json").stdout)
+    assert {"tables": sorted(followed), "forgotten": 1} == {**done, "tables": sorted(done["tables"])}
+    assert {"tables": [], "forgotten": 0} == json.loads(segue("unfollow", "--json").stdout)
+    connection.execute("INSERT INTO tags (name, normalized_name) VALUES ('Hope', 'hope')")
+    assert (0,) == connection.execute("SELECT count(*) FROM segue.outbox").fetchone()
 
 
 def test_networks_and_origins() -> None:
