@@ -1,7 +1,7 @@
 """What `/metrics` answers: the rows of all processes as one set of series, in the format that the scraper asks for."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import accumulate
 from math import inf, isnan
 
@@ -21,15 +21,21 @@ class WorkersCollector(Collector):
     """Turns the rows of a server's processes into Prometheus' families.
 
     Counters of processes that died are still counted; their gauges are not shown.
+
+    Args:
+        rows: of the processes.
+        version, revision: of the program.
+        names: the metrics to show; None is all.
     """
 
-    def __init__(self, rows: SharedRows, version: str, revision: str) -> None:
+    def __init__(self, rows: SharedRows, version: str, revision: str, names: Collection[str] | None = None) -> None:
         self._rows, self._build = rows, (version, revision)
+        self._blocks = [block for name, block in BLOCKS.items() if names is None or name in names]
 
     def collect(self) -> Iterator[Family]:
         """Yield each metric that has a series to show."""
         totals, live = self._rows.read()
-        for block in BLOCKS.values():
+        for block in self._blocks:
             if block.metric.kind == "gauge":
                 family: Family = _gauge(block, live[:, block.start : block.end])
             else:
