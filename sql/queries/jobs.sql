@@ -135,6 +135,3 @@ SET
     outcome = %(outcome)s,
     ended_at = clock_timestamp()
 WHERE id = %(job_id)s
-
--- name: count_due
-SELECT count(*) AS found FROM segue.jobs WHERE state <> 'ended'
