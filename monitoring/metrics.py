@@ -238,6 +238,7 @@ TABLE = (
         "counter",
         "Runs that a worker lost to another one, or found with a dead one.",
         (_MIGRATION,),
+        is_sparse=True,
     ),
 )
 
