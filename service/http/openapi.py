@@ -33,6 +33,9 @@ Tags of songs: autocomplete, search with facets, and curating; and runs of migra
 Answers are JSON; every error is problem+json (RFC 9457).
 Lists are paged by opaque cursors. Operations that change something need a token: `segue tokens create`."""
 
+#: Of one event; its data is JSON.
+_EVENT: Final = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
+
 Json = dict[str, Any]
 
 
@@ -147,6 +150,8 @@ def _responses(operation: Operation, schema_of: dict[Any, Json], *, is_head: boo
     success: Json = {"description": HTTPStatus(operation.status).phrase}
     if operation.answer is not None or operation.media_type != JSON:
         content: Json = {"schema": schema_of[operation.answer] if operation.answer is not None else {"type": "string"}}
+        if operation.is_stream:
+            content["schema"] = _EVENT
         if operation.example is not None:
             content["example"] = operation.example
         if not is_head:

@@ -27,7 +27,7 @@ def scribbled(server: Server, template: str) -> Iterator[tuple[Inside, str]]:
             fill(connection)
             token = tokens(connection)["all"]
         for make in _make(url):
-            yield make(limits=Limits(stream_seconds=0.1)), token
+            yield make(limits=Limits(stream_seconds=0)), token
 
 
 @pytest.fixture(scope="module")
