@@ -3,7 +3,7 @@
 import json
 import threading
 import uuid
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any
@@ -71,11 +71,15 @@ def announce(database: Database, known: Mapping[str, Migration]) -> None:
             transaction.run("jobs.announce_migration", migration=name, options=Jsonb(options))
 
 
-def claim(database: Database) -> Job | None:
-    """Take the oldest job that is due, or one whose worker is gone; None when there is none."""
+def claim(database: Database, migrations: Iterable[str]) -> Job | None:
+    """Take the oldest job of some migrations that is due, or one whose worker is gone; None when there is none."""
     with database.transaction() as transaction:
         row = transaction.first(
-            "jobs.claim_job", token=str(uuid.uuid4()), holder=run_store.actor(), lease=f"{LEASE_SECONDS} seconds"
+            "jobs.claim_job",
+            migrations=sorted(migrations),
+            token=str(uuid.uuid4()),
+            holder=run_store.actor(),
+            lease=f"{LEASE_SECONDS} seconds",
         )
         if row is None:
             return None

@@ -17,6 +17,7 @@ from migrator.request import Limits, Request, with_defaults
 from migrator.rollback import Rollback
 from migrator.states import RESUMABLE, RunState
 from migrator.stop import StopSignal
+from monitoring.logs import logger
 from sql.database import Database
 from sql.errors import DatabaseError
 from tags.starter import MalformedStarterError
@@ -90,6 +91,10 @@ def work(
         return Done(job, "failed", error.exit_code, str(error))
     except (MalformedStarterError, OSError) as error:
         return Done(job, "failed", Exit.FAILED, str(error))
+    except Exception as error:
+        # A mistake of ours, or of a migration's author, ends its job and not the worker; a message may hold values.
+        logger().exception("JobBroke", job=job.id, run_id=job.run_id, exc_info=error)
+        return Done(job, "failed", Exit.FAILED, f"{type(error).__name__}; the worker's log says where")
 
 
 def _migrate(

@@ -103,7 +103,7 @@ class _Worker:
 
     def step(self) -> Done | None:
         """Claim a job, do it or a step of it, and write down what came of it; None when none is due."""
-        job = jobs.claim(self.database)
+        job = jobs.claim(self.database, self.known)
         if job is None:
             return None
         log = logger()

@@ -34,23 +34,26 @@ RETURNING id
 UPDATE segue.jobs SET answer = %(answer)s WHERE id = %(job_id)s
 
 -- name: claim_job
--- The oldest that is due, or one whose worker is gone: its lease has run out, or its server session has ended.
+-- Of the migrations that the worker has: the oldest that is due, or one whose worker is gone: its lease has run out, or its server session has ended.
 WITH candidate AS (
     SELECT job.id, job.state
     FROM segue.jobs AS job
     WHERE
-        (job.state = 'queued' AND job.due_at <= clock_timestamp())
-        OR (
-            job.state = 'working'
-            AND (
-                job.lease_until < clock_timestamp()
-                OR (
-                    job.backend_pid IS NOT NULL
-                    AND NOT EXISTS (
-                        SELECT FROM pg_stat_activity AS other
-                        WHERE
-                            other.pid = job.backend_pid
-                            AND (other.backend_start IS NULL OR other.backend_start = job.backend_start)
+        job.migration = ANY(%(migrations)s::text[])
+        AND (
+            (job.state = 'queued' AND job.due_at <= clock_timestamp())
+            OR (
+                job.state = 'working'
+                AND (
+                    job.lease_until < clock_timestamp()
+                    OR (
+                        job.backend_pid IS NOT NULL
+                        AND NOT EXISTS (
+                            SELECT FROM pg_stat_activity AS other
+                            WHERE
+                                other.pid = job.backend_pid
+                                AND (other.backend_start IS NULL OR other.backend_start = job.backend_start)
+                        )
                     )
                 )
             )

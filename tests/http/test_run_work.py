@@ -326,6 +326,12 @@ def test_two_workers_share_the_queue(site: Site, start: Worker) -> None:
     assert 6 == len(claims)
 
 
+def events_are_told(site: Site, run_id: int) -> bool:
+    """Follow a run for one event, and hang up; False when no place is free."""
+    with site.following(run_id) as answer:
+        return answer.status == 200 and next(events_of(answer))["event"] == "job-queued"
+
+
 def test_a_stream_ends_with_its_server(site: Site, start: Worker) -> None:
     """Followers do not keep a server from stopping, and take no more places than there are."""
     run_id = site.post(RUNS, SLOW)["run_id"]
@@ -334,6 +340,8 @@ def test_a_stream_ends_with_its_server(site: Site, start: Worker) -> None:
         assert ("job-queued", "operator") == (first["event"], first["data"]["actor"].removeprefix("token "))
         text = site.server.get("/metrics")[1].decode()
         assert re.search(r"segue_http_requests_in_progress [1-9]", text)
+    for _ in range(20):  # more than there are places
+        wait_for(lambda: events_are_told(site, run_id), 10)
     with serving(site.url, "--drain-seconds", "0", "--stop-seconds", "20") as other:
         there = Site(site.url, other, site.token)
         with there.following(run_id) as answer:
