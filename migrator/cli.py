@@ -20,6 +20,7 @@ from migrator.commands.rollback import rollback
 from migrator.commands.session import Session, print_json
 from migrator.commands.users import users
 from migrator.commands.vocabulary import vocabulary
+from migrator.commands.worker import worker
 from migrator.errors import Exit
 from sql import failpoints
 
@@ -136,6 +137,7 @@ for item in (
     db,
     doctor,
     load,
+    worker,
 ):
     segue.add_command(item)
 

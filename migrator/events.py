@@ -13,10 +13,19 @@ class Event:
 
 @dataclass(frozen=True)
 class PhaseStarted(Event):
-    """The run entered a phase: planning, migrating, finishing, validating, rolling back."""
+    """The run entered a phase: planning, migrating, finishing, validating, rolling back.
+
+    Attributes:
+        phase: its name.
+        total: rows in all, where rows are counted.
+        done: rows that were converted before, so that the rest of a resumed run is known.
+        quarantined: of them, those in quarantine.
+    """
 
     phase: str
     total: int | None = None
+    done: int | None = None
+    quarantined: int | None = None
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,21 @@ class Throttled(Event):
 
     reason: str
     seconds: float
+
+
+@dataclass(frozen=True)
+class Compared(Event):
+    """What was made has been compared with what was due."""
+
+    mismatches: int
+
+
+@dataclass(frozen=True)
+class RowsRemoved(Event):
+    """A rollback's transaction that removed rows of the run was committed."""
+
+    table: str
+    rows: int
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ class Lease:
             "run_id": self._run.id,
             "token": self.token,
             "lease": f"{LEASE_SECONDS} seconds",
-            "backend_pid": _session_pid(session),
+            "backend_pid": session_pid(session),
         }
         if not self._claimed.is_set():
             self._claim(session, values)
@@ -99,7 +99,7 @@ class Lease:
         session.run("runs.fence_partitions", run_id=self._run.id, token=self.token)
 
 
-def _session_pid(session: Transaction) -> int | None:
+def session_pid(session: Transaction) -> int | None:
     """Return the server process that serves only us, or None when a pooler stands between."""
     pid = int(session.one("session.describe_server")["backend_pid"])
     return pid if pid == session.connection.info.backend_pid else None

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from migrator import run_store
 from migrator.errors import LeaseLost, Stopped
-from migrator.events import Observer
+from migrator.events import Observer, RowsRemoved, tell
 from migrator.migration import Mismatch
 from migrator.retry import retrying
 from migrator.states import RunState
@@ -51,7 +51,7 @@ class Removal:
         own: targets that Segue made, which may be emptied at once when nothing of others is in them.
         token: the lease's.
         stop: why to stop, or not yet.
-        observers: told of retries.
+        observers: told of retries, and of rows that are removed.
     """
 
     database: Database
@@ -75,7 +75,9 @@ class Removal:
                     raise Stopped(self.stop.reason or "stop")
                 started = time.monotonic()
                 end = min(first + step, blocks)
+                before = result.removed.get(name, 0)
                 result.removed = self._delete_range(name, target, first, end, result)
+                tell(self.observers, RowsRemoved(self.run_id, name, result.removed[name] - before))
                 first = end
                 pace = TARGET_SECONDS / max(time.monotonic() - started, 1e-3)
                 step = int(max(16, min(step * min(pace, 2.0), MOST_BLOCKS)))
@@ -98,6 +100,7 @@ class Removal:
             transaction.run("rollback.empty_target", target)
             after = RolledBack(result.run_id, result.status, self.counted(transaction, result, name, rows["found"]))
             self.save(transaction, after)
+        tell(self.observers, RowsRemoved(self.run_id, name, rows["found"]))
         self._reload(result)
 
     def _reload(self, result: RolledBack) -> None:

@@ -8,7 +8,7 @@ from psycopg import sql as psql
 
 from migrator import run_store
 from migrator.errors import Refused, Stopped
-from migrator.events import Observer, PhaseStarted, RunClosed, tell
+from migrator.events import Observer, PhaseStarted, RowsRemoved, RunClosed, tell
 from migrator.lease import Lease
 from migrator.migration import Context, Mismatch, Step
 from migrator.preflight import preflight
@@ -164,6 +164,8 @@ class Rollback:
                 return after
 
         after = retrying(delete, self.run.id, self.observers, self.stop)
+        gone = after.removed.get(name, 0) - result.removed.get(name, 0)
+        tell(self.observers, RowsRemoved(self.run.id, name, gone))
         result.removed, result.conflicts = after.removed, after.conflicts
 
     def _yield_to_people(self, transaction: Transaction) -> list[Mismatch]:

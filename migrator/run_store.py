@@ -94,10 +94,16 @@ def fingerprint(migration: str, settings: Mapping[str, str | None]) -> str:
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
-def create(transaction: Transaction, migration: str, settings: Mapping[str, str | None]) -> Run:
-    """Start a run; a rival for the same migration collides on a unique index."""
+def create(
+    transaction: Transaction, migration: str, settings: Mapping[str, str | None], run_id: int | None = None
+) -> Run:
+    """Start a run, under a number that was taken before if one is given; a rival collides on a unique index."""
     row = transaction.one(
-        "runs.create_run", migration=migration, settings=Jsonb(settings), fingerprint=fingerprint(migration, settings)
+        "runs.create_run",
+        run_id=run_id,
+        migration=migration,
+        settings=Jsonb(settings),
+        fingerprint=fingerprint(migration, settings),
     )
     note(transaction, row["id"], "status", to_status=RunState.PREPARING, detail={"settings": dict(settings)})
     return Run.of(row)

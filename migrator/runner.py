@@ -12,7 +12,7 @@ from migrator import repair, run_store
 from migrator.choice import choose_run, is_still_true, reread
 from migrator.chunk_size import FIRST_SIZE
 from migrator.errors import LeaseLost, Stopped
-from migrator.events import Observer, PhaseStarted, RunClosed, tell
+from migrator.events import Compared, Observer, PhaseStarted, RunClosed, tell
 from migrator.lease import Lease
 from migrator.migration import Context, Step
 from migrator.preflight import preflight
@@ -132,13 +132,10 @@ class Runner:
         partitions = self._partitions(run)
         if run.status is not RunState.MIGRATING:
             self._move(run, lease, RunState.MIGRATING)
-        tell(self.observers, PhaseStarted(run.id, "migrating", run.row["total_rows"]))
-        budget = Budget(
-            self.request.limits,
-            self.stop,
-            sum(part.counts.rows for part in partitions),
-            sum(part.counts.quarantined_rows for part in partitions),
-        )
+        done = sum(part.counts.rows for part in partitions)
+        quarantined = sum(part.counts.quarantined_rows for part in partitions)
+        tell(self.observers, PhaseStarted(run.id, "migrating", run.row["total_rows"], done, quarantined))
+        budget = Budget(self.request.limits, self.stop, done, quarantined)
         tables = [step.fragments[target].as_string(None) for target in step.targets]
         controls = self._retrying(run.id, lambda: change_controls(self.database, run.id, self.request.controls))
         throttle = Throttle(
@@ -229,6 +226,7 @@ class Runner:
         if self.request.validation != "none":
             tell(self.observers, PhaseStarted(context.run_id, "validating"))
             outcome.validation = self._retrying(context.run_id, lambda: self._compare(step, context))
+            tell(self.observers, Compared(context.run_id, len(outcome.validation.mismatches)))
 
     def _transact(self, action: Callable[[Transaction], None]) -> None:
         """Run a closing step, as long as this process owns the run."""

@@ -1,7 +1,7 @@
 """What `/metrics` answers: the rows of all processes as one set of series, in the format that the scraper asks for."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from itertools import accumulate
 from math import inf, isnan
 
@@ -21,19 +21,28 @@ class WorkersCollector(Collector):
     """Turns the rows of a server's processes into Prometheus' families.
 
     Counters of processes that died are still counted; their gauges are not shown.
+
+    Args:
+        rows: of the processes.
+        version, revision: of the program.
+        names: the metrics to show, their counters from 0 on; None is all, without the sparse ones' zeros.
     """
 
-    def __init__(self, rows: SharedRows, version: str, revision: str) -> None:
+    def __init__(self, rows: SharedRows, version: str, revision: str, names: Collection[str] | None = None) -> None:
         self._rows, self._build = rows, (version, revision)
+        self._shows_zeros = names is not None
+        self._blocks = [block for name, block in BLOCKS.items() if names is None or name in names]
 
     def collect(self) -> Iterator[Family]:
         """Yield each metric that has a series to show."""
         totals, live = self._rows.read()
-        for block in BLOCKS.values():
+        for block in self._blocks:
             if block.metric.kind == "gauge":
                 family: Family = _gauge(block, live[:, block.start : block.end])
             else:
-                family = _cumulative(block, totals[block.start : block.end].reshape(-1, block.width))
+                numbers = totals[block.start : block.end].reshape(-1, block.width)
+                is_sparse = block.metric.is_sparse and not (self._shows_zeros and block.metric.kind == "counter")
+                family = _cumulative(block, numbers, is_sparse=is_sparse)
             if family.samples:
                 yield family
         build = GaugeMetricFamily(BUILD_INFO, "The program that runs; always 1.", labels=("version", "revision"))
@@ -54,9 +63,9 @@ class Exposition:
         return encode(self._registry), content_type
 
 
-def _cumulative(block: Block, numbers: Numbers) -> Family:
+def _cumulative(block: Block, numbers: Numbers, *, is_sparse: bool) -> Family:
     metric = block.metric
-    shown = [(labels, numbers[index].tolist()) for index, labels in _shown(block, numbers)]
+    shown = [(labels, numbers[index].tolist()) for index, labels in _shown(block, numbers, is_sparse=is_sparse)]
     if metric.kind == "counter":
         counters = CounterMetricFamily(metric.name, metric.help, labels=metric.label_names)
         for labels, (value,) in shown:
@@ -69,10 +78,10 @@ def _cumulative(block: Block, numbers: Numbers) -> Family:
     return histograms
 
 
-def _shown(block: Block, numbers: Numbers) -> Iterator[tuple[int, tuple[str, ...]]]:
+def _shown(block: Block, numbers: Numbers, *, is_sparse: bool) -> Iterator[tuple[int, tuple[str, ...]]]:
     used = set(np.flatnonzero(numbers.any(axis=1)).tolist())
     # Thousands of series could be where dozens are: of a sparse metric only those in use get their labels spelled out.
-    if block.metric.is_sparse:
+    if is_sparse:
         yield from ((index, block.labels(index)) for index in sorted(used))
     else:
         series = enumerate(block.metric.series())

@@ -70,7 +70,16 @@ ROUTES = (
     *("/v1/tags/{id}/merge", "/v1/tags/{id}/promote", "/v1/tags/{id}/ban", "/v1/tags/{id}/synonyms"),
     *("/v1/moderation", "/v1/moderation/{id}/undo", "/v1/migrations/{name}/runs", "/v1/runs/{id}"),
     *("/v1/runs/{id}/pause", "/v1/runs/{id}/resume", "/v1/runs/{id}/cancel", "/v1/runs/{id}/rollback"),
-    *("/v1/runs/{id}/events", "/livez", "/readyz", "/startupz", "/metrics", "/openapi.json", "/docs"),
+    *(
+        "/v1/runs/{id}/retune",
+        "/v1/runs/{id}/events",
+        "/livez",
+        "/readyz",
+        "/startupz",
+        "/metrics",
+        "/openapi.json",
+        "/docs",
+    ),
 )
 CODES = (
     *("200", "201", "202", "204", "206", "304"),
@@ -211,7 +220,7 @@ TABLE = (
         "segue_migration_throttle_seconds_total",
         "counter",
         "Time that a migration held back for others.",
-        (Label("reason", ("latency", "locks", "replication")),),
+        (Label("reason", ("lag", "waiters", "sessions", "archive", "vacuum", "sql")),),
         is_sparse=True,
     ),
     Metric("segue_migration_quarantined_rows", "gauge", "Rows in quarantine.", (_MIGRATION,), "max"),
@@ -224,6 +233,13 @@ TABLE = (
         is_sparse=True,
     ),
     Metric("segue_rollback_rows_total", "counter", "Rows that a rollback removed.", (_MIGRATION,), is_sparse=True),
+    Metric(
+        "segue_migration_leases_lost_total",
+        "counter",
+        "Runs that a worker lost to another one, or found with a dead one.",
+        (_MIGRATION,),
+        is_sparse=True,
+    ),
 )
 
 #: The one metric without a place in memory: its labels are the program's own.

@@ -37,6 +37,7 @@ class Limits:
         query_bytes: of a raw query string; a longer one is answered 422.
         body_bytes: of a request's body; a longer one is answered 413.
         request_seconds: until a request that waits for the database is answered 503; changes of tags have a minute.
+        stream_seconds: after which a stream of events ends; its client comes back and goes on where it was.
         concurrency: requests in work at a time in one process, the autocomplete route aside; more are answered 503.
         rate: requests a second that one client may make in the long run; 0 switches the limit off.
         burst: requests that it may make at once.
@@ -46,6 +47,7 @@ class Limits:
     query_bytes: int = 4_096
     body_bytes: int = 65_536
     request_seconds: float = 5.0
+    stream_seconds: float = 900.0
     concurrency: int = 64
     rate: float = 100.0
     burst: int = 200

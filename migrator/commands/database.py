@@ -4,9 +4,11 @@ from pathlib import Path
 
 import click
 
+from migrator import registry
 from migrator.catalog import WAYS_OUT, sentences
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import UsageError
+from migrator.jobs import announce
 from migrator.preflight import preflight
 from migrator.songs import load_songs
 from sql.revision import LATEST
@@ -57,6 +59,7 @@ def upgrade(session: Session) -> None:
     with session.database() as database:
         left_out = bring_up(database, schema=session.schema)
         preflight(database, session.schema)
+        announce(database, registry.discover(session.migrations))
         say(f"{database}: schema at revision {LATEST}")
     if left_out:
         _tell_left_out(left_out)

@@ -8,11 +8,13 @@ import click
 from click.core import ParameterSource
 
 from migrator import registry, report, run_store
+from migrator.commands.metrics import MetricsTarget, metrics_options
 from migrator.commands.narrate import tell_migrate
 from migrator.commands.session import Session, command, json_option, print_json
 from migrator.controls import Controls
 from migrator.dry_run import rehearse
 from migrator.errors import Exit, Stopped, UsageError
+from migrator.events import Observer
 from migrator.migration import Migration, Step
 from migrator.progress import observing
 from migrator.request import Limits, Request, with_defaults
@@ -132,9 +134,12 @@ def migration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Set a control of the run, as `segue set` does while it goes on; may be repeated.",
 )
 @migration_options
+@metrics_options
 @json_option
 @command
-def migrate(session: Session, /, *, name: str, dry_run: bool, as_json: bool, **options: Any) -> int:
+def migrate(
+    session: Session, /, *, name: str, dry_run: bool, metrics: MetricsTarget, as_json: bool, **options: Any
+) -> int:
     """Run or resume migration NAME (default: themes).
 
     An unfinished run is resumed from its checkpoint. Exit codes: 0 done, 3 mismatch, 4 rows in quarantine, 5 refused,
@@ -144,15 +149,15 @@ def migrate(session: Session, /, *, name: str, dry_run: bool, as_json: bool, **o
         raise UsageError("--validate and --skip-validation exclude each other; give one of them")
     known = registry.discover(session.migrations)
     request = _request(registry.get(name, known), session, options)
-    with session.database() as database, observing() as observers:
-        stop = StopSignal(abort=database.cancel_running)
+    with session.database() as database, observing() as shown, metrics.measuring(name) as measured:
+        stop, observers = StopSignal(abort=database.cancel_running), (*shown, *measured)
         with stop.on_signals():
             if dry_run:
                 result = rehearse(database, request, stop, observers)
                 body = {**report.dry_run_report(name, result), "settings": dict(request.settings)}
                 code = Exit.DONE if result.is_complete else Exit.STOPPED
             else:
-                body, code = _run(database, request, stop, observers)
+                body, code = run_request(database, request, stop, observers)
     if as_json:
         print_json(body)
     else:
@@ -212,7 +217,10 @@ def _assignments(nice: float | None, given: tuple[str, ...]) -> tuple[str, ...]:
     return assignments
 
 
-def _run(database: Database, request: Request, stop: StopSignal, observers: Any) -> tuple[dict[str, Any], Exit]:
+def run_request(
+    database: Database, request: Request, stop: StopSignal, observers: tuple[Observer, ...]
+) -> tuple[dict[str, Any], Exit]:
+    """Run or resume what is asked for; return its report, and what the command exits with."""
     runner = Runner(database, request, stop, observers)
     try:
         outcome = runner.migrate()

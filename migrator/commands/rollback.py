@@ -3,6 +3,7 @@
 import click
 
 from migrator import registry, report, run_store
+from migrator.commands.metrics import MetricsTarget, metrics_options
 from migrator.commands.narrate import tell_rollback
 from migrator.commands.session import Session, command, json_option, print_json
 from migrator.errors import Exit, Refused
@@ -34,9 +35,12 @@ from sql.database import Database
     show_envvar=True,
     help="Tags of the run that people use or edited since: keep them, remove them with those uses, or change nothing.",
 )
+@metrics_options
 @json_option
 @command
-def rollback(session: Session, *, run_id: int | None, dry_run: bool, on_conflict: str, as_json: bool) -> int:
+def rollback(
+    session: Session, *, run_id: int | None, dry_run: bool, on_conflict: str, metrics: MetricsTarget, as_json: bool
+) -> int:
     """Take RUN back (default: the latest run that is not rolled back).
 
     Removes what the run created and restores what it changed; keeps what people did since. Exit codes: 0 done,
@@ -45,8 +49,8 @@ def rollback(session: Session, *, run_id: int | None, dry_run: bool, on_conflict
     with session.database() as database, observing() as observers:
         run, step = open_run(database, session, run_id)
         stop = StopSignal(abort=database.cancel_running)
-        rolled = Rollback(database, run, step, session.schema, on_conflict, stop, observers)
-        with stop.on_signals():
+        with stop.on_signals(), metrics.measuring(run.migration) as measured:
+            rolled = Rollback(database, run, step, session.schema, on_conflict, stop, (*observers, *measured))
             result = rolled.rehearse() if dry_run else rolled.execute()
     kept = bool(result.conflicts) and on_conflict == "keep"
     body = report.rollback_report(result, is_dry=dry_run)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from monitoring.exposition import Exposition
 from monitoring.logs import AccessLog
-from service.http import curation_operations, meta_operations, song_operations, tag_operations
+from service.http import curation_operations, meta_operations, run_operations, song_operations, tag_operations
 from service.http.access import Access
 from service.http.answers import Answers
 from service.http.autocomplete import hot_route
@@ -66,6 +66,7 @@ def all_operations(answers: Answers, max_age: int, exposition: Exposition, versi
         *tag_operations.operations(answers, max_age),
         *song_operations.operations(),
         *curation_operations.operations(),
+        *run_operations.operations(),
         *meta_operations.probes(),
         meta_operations.metrics(exposition),
     ]

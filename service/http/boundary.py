@@ -54,7 +54,7 @@ class Boundary:
             await self._answer(exchange)
         finally:
             in_progress.inc(-1.0)
-            self._note(exchange, time.perf_counter() - started)
+            self._note(exchange, started)
 
     async def _answer(self, exchange: "_Exchange") -> None:
         scope = exchange.scope
@@ -82,10 +82,13 @@ class Boundary:
         finally:
             self._in_work -= 1
 
-    def _note(self, exchange: "_Exchange", seconds: float) -> None:
+    def _note(self, exchange: "_Exchange", started: float) -> None:
+        seconds = time.perf_counter() - started
         scope, code = exchange.scope, exchange.status or 500
         operation = scope.get("segue.operation")
         route = operation.path if operation else _OTHER
+        if operation and operation.is_stream and exchange.began is not None:
+            seconds = exchange.began - started  # how long somebody listens is no sign of slowness
         self._state.measures.request(scope["method"], route, code).observe(seconds)
         # A probe's 503 is an answer, not a failure, and is asked for every few seconds.
         if scope["path"] not in _ALWAYS_ANSWERED and self._access_log.wants(code, seconds):
@@ -110,6 +113,7 @@ class _Exchange:
         self.given = dict(scope["headers"])
         self.request_id = request_id_of(self.given.get(b"x-request-id", b"")) or uuid4().hex
         self.status: int | None = None
+        self.began: float | None = None
         self._receive, self._send = receive, send
         self._state, self._cors = state, cors
         self._body_left = most_body_bytes
@@ -155,7 +159,7 @@ class _Exchange:
     async def send(self, message: Message, *, is_preflight: bool = False) -> None:
         """Hand on the answer, with the headers that every answer has."""
         if message["type"] == "http.response.start":
-            self.status = message["status"]
+            self.status, self.began = message["status"], time.perf_counter()
             own = {name for name, _ in message["headers"]}
             headers: list[Header] = [*message["headers"]]
             headers += [header for header in SECURITY if header[0] not in own]

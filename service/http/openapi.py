@@ -26,10 +26,15 @@ from service.http.shapes import ProblemDetails
 
 _REF: Final = "#/components/schemas/{name}"
 _SCHEME: Final = "token"
+_NAME: Final = {"type": "string", "pattern": "^[A-Za-z0-9][A-Za-z0-9_.\\-]{0,99}$"}
 
 _DESCRIPTION: Final = """\
-Tags of songs: autocomplete, search with facets, and curating. Answers are JSON; every error is problem+json (RFC 9457).
+Tags of songs: autocomplete, search with facets, and curating; and runs of migrations.
+Answers are JSON; every error is problem+json (RFC 9457).
 Lists are paged by opaque cursors. Operations that change something need a token: `segue tokens create`."""
+
+#: Of one event; its data is JSON.
+_EVENT: Final = {"type": "object", "properties": {name: {"type": "string"} for name in ("id", "event", "data")}}
 
 Json = dict[str, Any]
 
@@ -77,7 +82,7 @@ def problems_of(operation: Operation) -> list[Kind]:
         found += [INVALID, TOO_MANY, UNAVAILABLE]
     elif not operation.may_fail:
         found.append(INVALID)
-    if operation.path_parameters or operation.body or operation.parameters:
+    if operation.path_parameters or operation.body or operation.parameters or operation.request_headers:
         found.append(INVALID)
     if operation.scope is not None:
         found += [UNAUTHORIZED, FORBIDDEN]
@@ -116,15 +121,20 @@ def _parameters(operation: Operation) -> list[Json]:
             "required": True,
             "schema": {"type": "string", "format": "uuid"}
             if name == "id" and "tags" in operation.path
+            else _NAME
+            if name == "name"
             else {"type": "string", "pattern": "^[1-9][0-9]{0,17}$"},
         }
         for name in operation.path_parameters
     ]
     in_query = []
-    for parameter in operation.parameters:
+    for place, parameter in (
+        *(("query", parameter) for parameter in operation.parameters),
+        *(("header", parameter) for parameter in operation.request_headers),
+    ):
         shown: Json = {
             "name": parameter.name,
-            "in": "query",
+            "in": place,
             "required": parameter.is_required,
             "description": parameter.description,
             "schema": dict(parameter.schema),
@@ -140,14 +150,18 @@ def _responses(operation: Operation, schema_of: dict[Any, Json], *, is_head: boo
     success: Json = {"description": HTTPStatus(operation.status).phrase}
     if operation.answer is not None or operation.media_type != JSON:
         content: Json = {"schema": schema_of[operation.answer] if operation.answer is not None else {"type": "string"}}
+        if operation.is_stream:
+            content["schema"] = _EVENT
         if operation.example is not None:
             content["example"] = operation.example
         if not is_head:
             success["content"] = {operation.media_type: content}
     found[str(operation.status)] = success
+    for status, said in operation.further_answers.items():
+        found[str(status)] = {"description": said}
     if operation.may_fail:
         found["503"] = {**success, "description": "Not ready; the body says why."}
-    if operation.method == "GET":
+    if operation.method == "GET" and operation.scope != "operate":
         found["304"] = {"description": "Not modified: the entity tag in If-None-Match is still right."}
     for kind in problems_of(operation):
         found.setdefault(str(kind.status), _problem(kind, operation, schema_of, is_head=is_head))

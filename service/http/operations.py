@@ -29,6 +29,8 @@ class Call:
         body: the decoded body, or None.
         actor: who asks, for the moderation log; empty without a token.
         headers: of the request, names in lower case.
+        given: the headers that the operation reads, with defaults.
+        name: of the operation.
     """
 
     state: State
@@ -38,6 +40,8 @@ class Call:
     body: Any
     actor: str
     headers: Mapping[str, str]
+    given: Mapping[str, Any] = field(default_factory=dict)
+    name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +49,7 @@ class Reply:
     """What an operation answers.
 
     Attributes:
-        body: a value for JSON, finished bytes, or a prepared answer, which has its own headers.
+        body: a value for JSON, finished bytes, a prepared answer, which has its own headers, or an iterator of pieces.
         status: the HTTP status code.
         headers: further headers; `cache-control` is no-store unless one says otherwise.
         media_type: of the body.
@@ -73,9 +77,11 @@ class Operation:
         is_blocking: it waits for the database, so it runs in a thread; else it must answer at once from memory.
         parameters: of the query.
         path_parameters: name -> reader, which raises ValueError.
+        request_headers: that it reads, by names in lower case.
         body: the type of the request's body, or None.
         is_body_optional: whether it may be left out.
         status: of success.
+        further_answers: status -> what it says, of successes without a body.
         answer: the type of the successful body for the OpenAPI document, or None when there is none or no JSON.
         media_type: of the successful body.
         example: a successful body.
@@ -97,9 +103,11 @@ class Operation:
     is_blocking: bool = True
     parameters: Sequence[Parameter] = ()
     path_parameters: Mapping[str, Callable[[str], str]] = field(default_factory=dict)
+    request_headers: Sequence[Parameter] = ()
     body: type[msgspec.Struct] | None = None
     is_body_optional: bool = False
     status: int = 200
+    further_answers: Mapping[int, str] = field(default_factory=dict)
     answer: Any = None
     media_type: str = JSON
     example: Any = None
@@ -113,6 +121,11 @@ class Operation:
     def methods(self) -> tuple[str, ...]:
         """The HTTP methods that it answers."""
         return ("GET", "HEAD") if self.method == "GET" else (self.method,)
+
+    @property
+    def is_stream(self) -> bool:
+        """Whether its answer goes on for as long as somebody listens."""
+        return self.media_type == "text/event-stream"
 
 
 def number(given: str) -> str:

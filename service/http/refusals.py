@@ -15,6 +15,8 @@ from service.http.problems import (
     Kind,
     Problem,
 )
+from service.runs.errors import Kind as RunKind
+from service.runs.errors import RunRefused
 from sql.errors import ConnectionLost, DatabaseError
 
 _KINDS: Final[dict[Refusal, Kind]] = {
@@ -22,6 +24,11 @@ _KINDS: Final[dict[Refusal, Kind]] = {
     Refusal.CONFLICT: CONFLICT,
     Refusal.INVALID: INVALID,
     Refusal.GONE: GONE,
+}
+_RUN_KINDS: Final[dict[RunKind, Kind]] = {
+    RunKind.NOT_FOUND: NOT_FOUND,
+    RunKind.CONFLICT: CONFLICT,
+    RunKind.INVALID: INVALID,
 }
 
 
@@ -33,6 +40,8 @@ def of_error(error: Exception) -> Problem:
         faults = [] if error.field is None else [Fault(str(error), pointer=f"/{error.field}")]
         headers = [("location", f"/v1/tags/{error.merged_into}")] if isinstance(error, MergedTag) else []
         return Problem(_KINDS[error.kind], str(error), faults, headers)
+    if isinstance(error, RunRefused):
+        return Problem(_RUN_KINDS[error.kind], str(error), [Fault(said, pointer=place) for place, said in error.faults])
     if isinstance(error, ConnectionLost):
         return Problem(
             UNAVAILABLE, "the database is gone; what is in memory still answers", headers=[("retry-after", "5")]

@@ -1,19 +1,19 @@
 """Turns operations into routes: authorise, read strictly, run, and answer with bytes, entity tag and encoding."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import Executor
 from typing import Any, Final
 
 import msgspec
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route, Router
 
 from service.http.access import Access
 from service.http.bodies import decode_body
 from service.http.operations import Call, Operation, Reply
-from service.http.parameters import read_query
+from service.http.parameters import Parameter, read_query
 from service.http.prepared import NO_BODY, Fixed, Prepared, coding_of
 from service.http.problems import METHOD_NOT_ALLOWED, NOT_FOUND, UNAVAILABLE, Fault, Problem, invalid
 from service.http.tracing import name_trace
@@ -97,6 +97,8 @@ class _Resource:
             said = f"not answered within {seconds:g} s"
             if operation.scope == "curate":
                 said += "; it may still be done, so look into the moderation log before you ask again"
+            if operation.scope == "operate" and operation.method != "GET":
+                said += "; it may still be done, so look at the run before you ask again, or send an Idempotency-Key"
             raise Problem(UNAVAILABLE, said, headers=[("retry-after", "1")]) from None
         await response(scope, receive, send)
 
@@ -117,6 +119,8 @@ def _endpoint(operation: Operation, state: State, access: Access, threads: Execu
             body=await decode_body(request, operation.body, is_optional=operation.is_body_optional),
             actor=actor,
             headers=request.headers,
+            given=read_headers(request.headers, operation.request_headers),
+            name=operation.name,
         )
         reply = operation.quick(call) if operation.quick else None
         if reply is not None:
@@ -125,9 +129,25 @@ def _endpoint(operation: Operation, state: State, access: Access, threads: Execu
             reply = await loop.run_in_executor(threads, operation.handle, call)
         else:
             reply = operation.handle(call)
-        return _response(reply)
+        return _response(reply, is_head=request.method == "HEAD")
 
     return endpoint
+
+
+def read_headers(headers: Mapping[str, str], parameters: Sequence[Parameter]) -> dict[str, Any]:
+    """Read the headers that an operation asks for, as `read_query` reads its parameters.
+
+    Raises:
+        Problem: 422 with the header that is wrong.
+    """
+    found: dict[str, Any] = {}
+    for parameter in parameters:
+        given = headers.get(parameter.name)
+        try:
+            found[parameter.name] = parameter.default if given is None else parameter.read(given.strip())
+        except ValueError as error:
+            raise invalid(Fault(str(error), parameter=parameter.name)) from None
+    return found
 
 
 def _path(operation: Operation, request: Request) -> dict[str, str]:
@@ -140,9 +160,14 @@ def _path(operation: Operation, request: Request) -> dict[str, str]:
     return found
 
 
-def _response(reply: Reply) -> Response:
+def _response(reply: Reply, *, is_head: bool) -> Response:
     if isinstance(reply.body, Prepared):
         return PreparedResponse(reply.body)
+    if isinstance(reply.body, AsyncIterable):
+        headers = {"cache-control": _NO_STORE, "x-accel-buffering": "no", **reply.headers}
+        if is_head:
+            return Response(None, reply.status, headers, media_type=reply.media_type)
+        return StreamingResponse(reply.body, reply.status, headers, media_type=reply.media_type)
     body = reply.body if isinstance(reply.body, bytes) else msgspec.json.encode(reply.body)
     headers = {"cache-control": _NO_STORE, **reply.headers}
     if reply.status == 200 and headers["cache-control"] != _NO_STORE:

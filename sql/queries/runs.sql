@@ -1,6 +1,9 @@
 -- name: create_run
-INSERT INTO segue.runs (migration, status, settings, fingerprint)
-VALUES (%(migration)s, 'preparing', %(settings)s, %(fingerprint)s)
+INSERT INTO segue.runs (id, migration, status, settings, fingerprint)
+VALUES (
+    coalesce(%(run_id)s::bigint, nextval(pg_get_serial_sequence('segue.runs', 'id'))), %(migration)s, 'preparing', %(settings)s,
+    %(fingerprint)s
+)
 RETURNING *
 
 -- name: find_run

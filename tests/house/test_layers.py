@@ -35,7 +35,7 @@ MIGRATOR_LAYERS = (
         "node_persist",
     }
     | {"token_rotation"},
-    {"worker", "worker_process", "removal", "set_controls"},
+    {"worker", "worker_process", "removal", "set_controls", "jobs", "measures"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},
     {"runner", "rollback", "registry", "progress", "personal_data"},

@@ -5,14 +5,18 @@ from typing import Any
 import psycopg
 import pytest
 
-from service.http import curation_operations
+from service.http import curation_operations, run_operations
 from service.http.operations import Operation
 from tests.http.conftest import Inside, Make
 from tests.http.tokens import Token, tokens
 
 ID = "0190b0a4-7c1e-7d30-9a53-0b7c4a2f4f11"
 
-PROTECTED = [operation for operation in curation_operations.operations() if operation.scope]
+PROTECTED = [
+    operation
+    for operation in (*curation_operations.operations(), *run_operations.operations())
+    if operation.scope is not None
+]
 STATES = (
     "none",
     "basic",
@@ -36,8 +40,10 @@ def request_of(operation: Operation) -> tuple[str, str, Any]:
         "merge_tag": {"into": ID},
         "ban_tag": {"reason": "for the test"},
         "add_synonym": {"synonym": "another"},
+        "retune_run": {"controls": {"nice": 1}},
     }
-    target = operation.path.replace("{id}", "999999999" if "moderation" in operation.path else ID)
+    target = operation.path.replace("{id}", ID if "tags" in operation.path else "999999999")
+    target = target.replace("{name}", "nothing")
     return (
         operation.method,
         target + ("?synonym=x" if operation.name == "remove_synonym" else ""),

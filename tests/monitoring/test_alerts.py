@@ -64,6 +64,11 @@ def test_promtools_cases_pass() -> None:
             'segue_staleness_seconds{job="segue"} > 30',
             'segue_staleness_seconds{job="segue"} > 300000',
         ),
+        (
+            "SegueMigrationStalled",
+            "unless on(job, instance) sum without(reason)",
+            "and on(job, instance) sum without(reason)",
+        ),
         ("SegueRedisGone", '{job="segue", part="redis"} == 1', '{job="segue", part="redis"} >= 0'),
     ],
 )

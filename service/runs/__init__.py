@@ -1,0 +1,1 @@
+"""Runs over HTTP: asking for them, looking at them, and steering them; workers do them."""

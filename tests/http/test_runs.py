@@ -1,0 +1,302 @@
+"""Runs over HTTP, without the network: what is taken, what is refused, and what a worker then does."""
+
+import uuid
+from typing import Any
+
+import msgspec
+import psycopg
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from migrator import registry
+from migrator.controls import Controls
+from migrator.states import RESUMABLE, TRANSITIONS
+from service.http import run_shapes as shapes
+from service.http.problems import Problem
+from service.http.run_views import assignments
+from service.runs import reading, steering
+from tests.conftest import Command
+from tests.http.conftest import Got, Inside
+from tests.http.test_bad_input import problem
+from tests.http.tokens import tokens
+
+RUNS = "/v1/migrations/themes/runs"
+SONGS = [(str(uuid.UUID(int=number)), ["Hope", f"Theme {number}"]) for number in range(1, 41)]
+
+
+class Operator:
+    """Somebody with a token for operating, and a worker that is called when it is due."""
+
+    def __init__(self, inside: Inside, connection: psycopg.Connection[Any], segue: Command) -> None:
+        self.inside, self.connection, self.segue = inside, connection, segue
+        self.known = tokens(connection)
+
+    def ask(self, method: str, target: str, body: Any = None, *, token: str = "operate", **headers: str) -> Got:
+        """Send a request with a token."""
+        sent = {"authorization": f"Bearer {self.known[token]}"}
+        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
+        return self.inside.ask(method, target, headers=sent, json_body=body)
+
+    def post(self, target: str, body: Any = None, status: int = 202, **headers: str) -> Any:
+        """Send a POST whose answer has a status."""
+        got = self.ask("POST", target, body, **headers)
+        assert status == got.status, got.body
+        return got.json
+
+    def status(self, run_id: int) -> Any:
+        """Return a run."""
+        got = self.ask("GET", f"/v1/runs/{run_id}")
+        assert 200 == got.status, got.body
+        return got.json
+
+    def work(self, code: int = 0, *options: str) -> Any:
+        """Have a worker do one job."""
+        result = self.segue("worker", "--once", "--json", *options)
+        assert code == result.code, result
+        return result.json
+
+    def jobs(self) -> list[tuple[Any, ...]]:
+        """Return the queue."""
+        return self.connection.execute("SELECT kind, run_id, state, outcome FROM segue.jobs ORDER BY id").fetchall()
+
+    def events(self, run_id: int) -> list[tuple[str, str | None]]:
+        """Return what has happened to a run."""
+        return self.connection.execute(
+            "SELECT kind, to_status FROM segue.events WHERE run_id = %s ORDER BY id", [run_id]
+        ).fetchall()
+
+
+@pytest.fixture
+def operator(database_url: str, connection: psycopg.Connection[Any], segue: Command, songs: Any) -> Any:
+    """An operator of a database with forty songs, and no other tags."""
+    from tests.http.conftest import _make
+
+    songs(SONGS)
+    for make in _make(database_url):
+        yield Operator(make(), connection, segue)
+
+
+def test_a_runs_life(operator: Operator, links: Any) -> None:
+    """Queued, done, brought up to date, taken back: the same run's number throughout, and its story in its events."""
+    got = operator.ask("POST", RUNS)
+    assert (202, "/v1/runs/1") == (got.status, got.headers["location"])
+    assert {"run_id": 1, "job_id": 1, "kind": "migrate", "migration": "themes"} == got.json
+    queued = operator.status(1)
+    assert ("queued", "queued", "test operate") == (
+        queued["status"],
+        queued["job"]["state"],
+        queued["job"]["asked_by"],
+    )
+
+    done = operator.work()
+    seen = operator.status(1)
+    assert ("done", 0, 1) == (done["outcome"], done["exit_code"], done["run_id"])
+    assert ("complete", "done", True) == (seen["status"], seen["job"]["outcome"], seen["validated_equal"])
+    assert {"total": 40, "processed": 40, "quarantined": 0} == seen["rows"] == done["report"]["rows"]
+    assert done["report"]["elements"] == seen["elements"]
+    assert 80 == len(links())
+
+    assert 1 == operator.post(RUNS)["run_id"], "the same settings: the complete run is looked at again"
+    assert operator.work()["report"]["unchanged"]
+    fresh = operator.post(RUNS, {"fresh": True})["run_id"]
+    assert fresh > 1
+    operator.post(f"/v1/runs/{fresh}/cancel")
+    assert "cancelled" == operator.status(fresh)["status"]
+
+    operator.post("/v1/runs/1/rollback")
+    assert {"song_tags": 80, "tags": 41} == {k: v for k, v in operator.work()["report"]["removed"].items() if v}
+    assert "rolled_back" == operator.status(1)["status"]
+    assert [] == links()
+    kinds = [kind if kind != "status" else to for kind, to in operator.events(1)]
+    assert kinds[:7] == ["job-queued", "job-claimed", "preparing", "migrating", "validating", "complete", "job-ended"]
+    assert kinds[-2:] == ["rolled_back", "job-ended"]
+
+
+def test_steps_of_a_run(operator: Operator) -> None:
+    """With --max-seconds each call makes at least a chunk, puts the job back, and the next goes on; then it is done."""
+    operator.post(RUNS, {"batch_size": 10})
+    rows = []
+    for _ in range(10):
+        done = operator.segue("worker", "--once", "--json", "--max-seconds", "0").json
+        rows.append(operator.status(1)["rows"]["processed"])
+        if done["outcome"] != "put_back":
+            break
+        assert (6, "max-seconds") == (done["exit_code"], done["error"])
+        assert ("paused", "queued") == (operator.status(1)["status"], operator.status(1)["job"]["state"])
+    assert [10, 20, 30, 40] == rows[:4]
+    assert "complete" == operator.status(1)["status"]
+
+    operator.post("/v1/runs/1/rollback")
+    while operator.segue("worker", "--once", "--json", "--max-seconds", "0").json["outcome"] == "put_back":
+        assert operator.status(1)["status"] == "rolling_back"
+    assert "rolled_back" == operator.status(1)["status"]
+    assert {"job": None, "run_id": None, "outcome": "idle", "exit_code": 0} == operator.work()
+
+
+def test_pause_resume_cancel_of_what_waits(operator: Operator) -> None:
+    """A job that waits is taken away; its run is resumed with the options that it was asked for with."""
+    operator.post(RUNS, {"batch_size": 10, "validation": "full"})
+    problem(operator.ask("POST", "/v1/runs/1/pause"), 409)
+    problem(operator.ask("POST", "/v1/runs/1/resume"), 409)
+    operator.work(6, "--max-seconds", "0")
+
+    assert "paused" == operator.post("/v1/runs/1/pause")["status"]
+    assert "stopped" == operator.status(1)["job"]["outcome"]
+    assert "idle" == operator.work()["outcome"]
+    assert "paused" == operator.post("/v1/runs/1/pause")["status"], "twice is once"
+    assert "run 1 of themes is paused" in problem(operator.ask("POST", RUNS), 409)["detail"]
+
+    assert 1 == operator.post("/v1/runs/1/resume")["run_id"]
+    operator.work(6, "--max-seconds", "0")
+    assert 20 == operator.status(1)["rows"]["processed"]
+    assert "cancelled" == operator.post("/v1/runs/1/cancel")["status"]
+    assert "cancelled" == operator.status(1)["job"]["outcome"]
+    problem(operator.ask("POST", "/v1/runs/1/resume"), 409)
+    problem(operator.ask("POST", "/v1/runs/1/retune", {"controls": {"nice": 1}}), 409)
+    assert "take it back first" in problem(operator.ask("POST", RUNS), 409)["detail"]
+
+    operator.post("/v1/runs/1/rollback", {"on_conflict": "force"})
+    operator.work()
+    problem(operator.ask("POST", "/v1/runs/1/rollback"), 409)
+    assert operator.post(RUNS)["run_id"] > 1
+
+
+def test_a_run_of_the_command_line(operator: Operator) -> None:
+    """Runs that nobody asked for over HTTP are seen, retuned, resumed and taken back all the same."""
+    operator.segue("migrate", "--max-chunks", "1", "--batch-size", "10", "--workers", "1")
+    assert ("paused", None, 10) == tuple(
+        operator.status(1)[name] if name != "rows" else operator.status(1)[name]["processed"]
+        for name in ("status", "job", "rows")
+    )
+    controls = {"nice": 0.5, "throttle_lag": {"wait": 5, "stop": 30}, "throttle_waiters": None, "workers": 2}
+    assert {"nice": "0.5", "throttle-lag": "5:30", "throttle-waiters": "off", "workers": "2"} == operator.post(
+        "/v1/runs/1/retune", {"controls": controls}, 200
+    )["controls"]
+    assert "throttle-lag" in operator.segue("set", "1", "--json").json["controls"]
+    assert ("set", None) == operator.events(1)[-1]
+    operator.post("/v1/runs/1/resume")
+    assert "complete" == operator.work()["report"]["status"]
+
+
+def test_what_cannot_be_meant(operator: Operator) -> None:
+    """404 with the nearest name, 422 with a pointer as soon as the options are known, 409 for what contradicts."""
+    assert "'themes'?" in problem(operator.ask("POST", "/v1/migrations/theems/runs"), 404)["detail"]
+    problem(operator.ask("GET", "/v1/runs/77"), 404)
+    for act in ("pause", "resume", "cancel", "rollback"):
+        problem(operator.ask("POST", f"/v1/runs/77/{act}"), 404)
+    problem(operator.ask("POST", "/v1/runs/77/retune", {"controls": {}}), 404)
+    problem(operator.ask("GET", "/v1/runs/77/events"), 404)
+
+    operator.work()  # a worker tells which options there are
+    for settings, pointer in (
+        ({"tabel": "songs"}, "/settings/tabel"),
+        ({"load": "quick"}, "/settings/load"),
+        ({"a/b~": "1"}, "/settings/a~1b~0"),
+    ):
+        found = problem(operator.ask("POST", RUNS, {"settings": settings}), 422)
+        assert [pointer] == [fault["pointer"] for fault in found["errors"]]
+    found = problem(operator.ask("POST", "/v1/migrations/node-persist/runs", {"settings": {"source": "data"}}), 422)
+    assert "/settings/source" == found["errors"][0]["pointer"]
+    for body, pointer in (
+        ({"workers": 0}, "/workers"),
+        ({"max_errors": "many"}, "/max_errors"),
+        ({"controls": {"throttle_lag": {"wait": 5, "stop": 5}}}, "/controls/throttle_lag/stop"),
+        ({"controls": {"throttle_sql": "SELECT 1"}}, "/controls/throttle_sql"),
+    ):
+        assert pointer == problem(operator.ask("POST", RUNS, body), 422)["errors"][0]["pointer"]
+    assert [] == operator.jobs()
+
+
+def test_settings_that_only_the_worker_can_judge(operator: Operator) -> None:
+    """A table that is not there: the job is refused with the reason, and no run is left behind."""
+    operator.post(RUNS, {"settings": {"table": "sogns"}})
+    done = operator.work(2)
+    seen = operator.status(1)
+
+    assert ("refused", 2) == (done["outcome"], done["exit_code"])
+    assert "sogns" in done["error"] == seen["error"]
+    assert ("refused", "ended") == (seen["status"], seen["job"]["state"])
+    assert 0 == operator.connection.execute("SELECT count(*) FROM segue.runs").fetchone()[0]  # type: ignore[index]
+    operator.post(RUNS)
+    assert "done" == operator.work()["outcome"]
+
+
+def test_idempotency(operator: Operator) -> None:
+    """One key, one job, one answer: also after the run is done; another body is 422, another token another key."""
+    key = '"8e03978e-40d5-43dd-bc93-6894a57f9324"'
+    first = operator.ask("POST", RUNS, {"workers": 1}, idempotency_key=key)
+    operator.work()
+    again = operator.ask("POST", RUNS, {"workers": 1}, idempotency_key=key.strip('"'))
+
+    assert (first.status, first.body, first.headers["location"]) == (
+        again.status,
+        again.body,
+        again.headers["location"],
+    )
+    assert ("idempotency-replayed" in first.headers, "true") == (False, again.headers["idempotency-replayed"])
+    problem(operator.ask("POST", RUNS, {"workers": 2}, idempotency_key=key), 422)
+    problem(operator.ask("POST", "/v1/runs/1/rollback", idempotency_key=key), 422)
+    assert 202 == operator.ask("POST", RUNS, {"workers": 1}, token="all", idempotency_key=key).status
+    for bad in ('"', '""', 'a"b', "é", "x" * 300):
+        found = problem(operator.ask("POST", RUNS, idempotency_key=bad), 422)
+        assert "idempotency-key" == found["errors"][0]["parameter"]
+    assert 2 == len(operator.jobs())
+
+
+def test_an_outside_run_has_precedence(operator: Operator) -> None:
+    """Whoever starts a run past the queue is not overtaken: the job is refused, and says by whom."""
+    operator.post(RUNS)
+    operator.segue("migrate")
+
+    assert "run 2 of themes was started meanwhile" in operator.work(5)["error"]
+
+
+numbers = st.floats(0, 1e9)
+limits = st.none() | st.builds(shapes.LoadLimit, wait=numbers, stop=st.none() | numbers)
+loads = {f"throttle_{load}": limits for load in shapes.LIMITS}
+settings = {
+    "nice": st.floats(0, 100),
+    "chunk_ms": st.integers(1, 60_000),
+    "workers": st.none() | st.integers(1, 64),
+    **loads,
+}
+
+
+@given(st.fixed_dictionaries({}, optional=settings))
+def test_controls_mean_what_the_command_line_means(given_controls: dict[str, Any]) -> None:
+    """Whatever is accepted here is understood by whoever reads the run's controls, with the same values."""
+    wanted = msgspec.json.decode(
+        msgspec.json.encode(shapes.ControlSettings(**given_controls)), type=shapes.ControlSettings
+    )
+    try:
+        stored = assignments(wanted)
+    except Problem:
+        limits_given = [limit for limit in given_controls.values() if isinstance(limit, shapes.LoadLimit)]
+        assert [each for each in limits_given if each.stop is not None and each.stop <= each.wait * 1.00001]
+        return
+    controls = Controls.of(stored)
+
+    assert set(stored) == {name.replace("_", "-") for name in given_controls}
+    assert "nice" not in stored or controls.nice == pytest.approx(wanted.nice, rel=1e-5, abs=1e-9)
+    assert "workers" not in stored or controls.workers == wanted.workers
+    for load in shapes.LIMITS:
+        limit = given_controls.get(f"throttle_{load}", ...)
+        if limit is None:
+            assert load not in controls.limits
+        elif limit is not ...:
+            assert controls.limits[load].wait == pytest.approx(limit.wait, rel=1e-5, abs=1e-9)
+            assert (controls.limits[load].stop is None) == (limit.stop is None)
+
+
+def test_states_are_those_of_the_migrator() -> None:
+    """What the serving side knows of states without importing the migrator is true."""
+    assert {str(state) for state in RESUMABLE} == reading.RESUMABLE
+    for to, before in steering._BEFORE.items():
+        assert all(to in {str(after) for after in TRANSITIONS[state]} for state in TRANSITIONS if str(state) in before)
+
+
+def test_seeded_migrations_are_those_that_ship(connection: psycopg.Connection[Any]) -> None:
+    """What can be asked for before a worker has ever run is what every worker can do."""
+    names = {name for (name,) in connection.execute("SELECT name FROM segue.migrations").fetchall()}
+    assert set(registry.discover()) == names
