@@ -5,6 +5,7 @@ from collections.abc import Callable
 import psycopg
 import pytest
 
+from tests.crash.conftest import copy_of, sweep, zygotes  # noqa: F401 - fixtures of the kill tests
 from tests.crash.state import SONGS
 
 RICH = """

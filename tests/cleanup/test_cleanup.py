@@ -127,10 +127,9 @@ def test_songs_made_and_deleted_while_it_was_away(rich, segue: Command, connecti
 
     assert {"public.songs.themes": 29} == undone["restored"]
     assert (["100%", "new"],) == connection.execute("SELECT themes FROM songs WHERE id = %s", [new]).fetchone()
-    assert ["1 rows were made since", "1 archived values"] == [
-        note[: note.index("rows") + 20].split(";")[0] if "made" in note else note[:17] for note in undone["notes"][1:]
-    ]
-    assert 0 == segue("migrate", "--validate").code % 4
+    said = [note.partition(";")[0] for note in undone["notes"]]
+    assert ["1 rows were made since", "1 archived values have no row any more"] == said[1:]
+    assert 4 == segue("migrate", "--validate").code
 
 
 @pytest.mark.parametrize("key_type", ["bigint", 'varchar COLLATE "C"'])
@@ -182,7 +181,7 @@ def test_what_people_write_meanwhile_is_archived_and_tagged(rich, segue: Command
     assert acknowledged
     assert done.json["caught_up"] > 0
     assert 0 == done.code, done.stderr
-    archived = {key: value for key, value in connection.execute("SELECT key::text, value FROM segue.archive_1")}
+    archived = dict(connection.execute("SELECT key::text, value FROM segue.archive_1").fetchall())
     tagged: dict[str, set[str]] = {}
     for song, tag in connection.execute(
         "SELECT song_id::text, normalized_name FROM song_tags JOIN tags ON id = tag_id"
