@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from migrator.commands.cleanup import cleanup
 from migrator.commands.control import cancel, pause, resume, set_
 from migrator.commands.database import db, load
 from migrator.commands.doctor import doctor
@@ -123,6 +124,7 @@ def segue(
 for item in (
     migrate,
     rollback,
+    cleanup,
     validate,
     status,
     pause,

@@ -128,6 +128,7 @@ def revalidate(database: Database, run: Run, step: Step, *, workers: int, repair
 def retry_quarantine(database: Database, run: Run, step: Step, stop: StopSignal) -> tuple[int, int]:
     """Resolve quarantined texts anew and convert their rows again; return quarantined elements before and after."""
     parts = _require_finished(database, run)
+    step.source.require()
     context = run.context
     before = sum(part.counts.quarantined for part in parts)
     with Lease(database, run, stop) as lease:

@@ -48,6 +48,7 @@ class TableSource:
         column_type: PostgreSQL's name of the column's type.
         value: the expression read as `v`; the column itself unless a migration casts it.
         collation: the order of a text key, quoted; other columns' keys are compared in it, too.
+        gone: why it cannot be read any more; empty when it can.
     """
 
     schema: str
@@ -58,6 +59,7 @@ class TableSource:
     column_type: str
     value: psql.Composable
     collation: str | None = None
+    gone: str = ""
 
     @classmethod
     def find(cls, transaction: Transaction, *, table: str, key: str, column: str, schema: str) -> "TableSource":
@@ -94,7 +96,9 @@ class TableSource:
         return True
 
     def require(self) -> None:
-        """Nothing more: `find` has looked the table up."""
+        """Refuse when the column was cleaned up; otherwise `find` has looked the table up."""
+        if self.gone:
+            raise Refused(self.gone)
 
     @property
     def fragments(self) -> dict[str, psql.Composable]:

@@ -5,6 +5,7 @@ from typing import Any
 
 from psycopg import sql as psql
 
+from migrator.cleanup.record import Record
 from migrator.digest import Digest
 from migrator.migration import Context, Counts, Mismatch
 from migrator.source import KeyRange, TableSource
@@ -88,9 +89,10 @@ class ThemesImage:
         """Return what `differences` finds: one comparison tells what changed, on either side."""
         return self.differences(transaction, context, within, most)
 
-    def details(self, transaction: Transaction, context: Context) -> dict[str, Any]:  # noqa: ARG002
-        """Nothing that the counts do not say."""
-        return {}
+    def details(self, transaction: Transaction, context: Context) -> dict[str, Any]:
+        """Where the cleanup of the legacy column stands, once there is one."""
+        record = Record.find(transaction, context.run_id)
+        return {"cleanup": record.as_json()} if record else {}
 
     def check(self, transaction: Transaction, context: Context, within: KeyRange) -> list[Mismatch]:
         """Usage counts, tag names, the vocabulary, quarantined counts, and a sample of songs re-computed in Python."""

@@ -14,6 +14,7 @@ CHECKS: tuple[Check, ...] = (
     own.role,
     own.privileges,
     own.runs,
+    own.cleanups,
     own.triggers,
     own.indexes,
     server.transactions,
@@ -27,7 +28,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 #: Checks that look at Segue's own tables.
-NEED_SCHEMA = (own.privileges, own.runs)
+NEED_SCHEMA = (own.privileges, own.runs, own.cleanups)
 
 
 def examine(database: Database, schema: str, table: str) -> list[Finding]:

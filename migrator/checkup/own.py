@@ -2,6 +2,7 @@
 
 from migrator.checkup.findings import Finding, blocked, ok, warning
 from migrator.checkup.patient import Patient
+from migrator.cleanup.record import CleanupState, Record
 from migrator.errors import Refused
 from migrator.preflight import preflight
 from sql.database import Transaction
@@ -64,6 +65,33 @@ def runs(_patient: Patient, transaction: Transaction) -> list[Finding]:
         )
         found.append(warning("runs", said, fix if row["status"] != "rolling_back" else f"segue rollback {row['id']}"))
     return found or ok("runs", "none is unfinished")
+
+
+def cleanups(_patient: Patient, transaction: Transaction) -> list[Finding]:
+    """Legacy columns that were dropped, and cleanups that nobody works on."""
+    found = []
+    for row in transaction.all("cleanup.list_open"):
+        record = Record.of(row)
+        if record.state is CleanupState.DROPPED and row["archive_bytes"] is None:
+            said = f"{record.column} was dropped and {record.archive} is gone, so it cannot be brought back"
+            found.append(warning("cleanups", said, "keep a backup from before the cleanup"))
+        elif record.state is CleanupState.DROPPED:
+            found += ok(
+                "cleanups",
+                f"{record.column} was dropped on {row['dropped_at']:%Y-%m-%d}; {record.archive} holds its values"
+                f" ({row['archive_bytes'] / 1e6:,.1f} MB) for segue rollback {record.run_id}",
+            )
+        elif row["has_lease"]:
+            found += ok("cleanups", f"that of {record.column} is {record.state}, and a process is at it")
+        elif record.state is CleanupState.ARCHIVING:
+            said = (
+                f"that of {record.column} is {record.state} and no process has it; its triggers slow writers a little"
+            )
+            found.append(warning("cleanups", said, "segue cleanup goes on with it; segue rollback gives it up"))
+        else:
+            said = f"that of {record.column} is {record.state} and no process has it"
+            found.append(warning("cleanups", said, f"segue rollback {record.run_id}"))
+    return found or ok("cleanups", "no legacy column was dropped")
 
 
 def triggers(patient: Patient, transaction: Transaction) -> list[Finding]:

@@ -10,6 +10,7 @@ import click
 
 from migrator import registry, report, run_store
 from migrator.certificate import certify
+from migrator.commands.cleanup import said_of_cleanup
 from migrator.commands.rollback import open_run
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import Exit, MigratorError, Refused, Stopped, UsageError
@@ -78,6 +79,8 @@ def _table(runs: list[dict[str, Any]]) -> None:
             say(f"  waiting: {run['throttled']}")
         if run["status"] == RunState.COMPLETE and run["validated_equal"] is False:
             say(f"  its last validation found a mismatch; next: segue validate {run['run_id']}")
+        if said := said_of_cleanup(run):
+            say(f"  {said}")
         if run["status"] in BUSY and not run["held_by"]:
             say(f"  no live process has it; next: segue resume {run['run_id']} or segue rollback {run['run_id']}")
 

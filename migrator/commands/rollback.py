@@ -3,6 +3,7 @@
 import click
 
 from migrator import registry, report, run_store
+from migrator.commands.cleanup import has_undone
 from migrator.commands.metrics import MetricsTarget, metrics_options
 from migrator.commands.narrate import tell_rollback
 from migrator.commands.session import Session, command, json_option, print_json
@@ -43,12 +44,15 @@ def rollback(
 ) -> int:
     """Take RUN back (default: the latest run that is not rolled back).
 
-    Removes what the run created and restores what it changed; keeps what people did since. Exit codes: 0 done,
+    Removes what the run created and restores what it changed; keeps what people did since. When `segue cleanup` has
+    dropped the run's legacy column, the first call brings that back, and nothing else. Exit codes: 0 done,
     5 refused, 6 stopped and resumable, 7 done with conflicts kept.
     """
     with session.database() as database, observing() as observers:
         run, step = open_run(database, session, run_id)
         stop = StopSignal(abort=database.cancel_running)
+        if has_undone(database, run, step, stop, observers, is_dry=dry_run, as_json=as_json):
+            return Exit.DONE
         with stop.on_signals(), metrics.measuring(run.migration) as measured:
             rolled = Rollback(database, run, step, session.schema, on_conflict, stop, (*observers, *measured))
             result = rolled.rehearse() if dry_run else rolled.execute()

@@ -28,7 +28,9 @@ def _planned(session: Session, database: Database, options: dict[str, Any]) -> A
     given = {name: value for name, value in options.items() if value is not None and name in names}
     request = with_defaults(Request(migration, given, session.schema))
     with database.transaction() as transaction:
-        return migration.open(transaction, request.settings, session.schema)
+        step = migration.open(transaction, request.settings, session.schema)
+    step.source.require()
+    return step
 
 
 @vocabulary.command()

@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg import sql as psql
 
+from migrator.cleanup.gone import find_source
 from migrator.digest import Digest
 from migrator.errors import Refused, UsageError
 from migrator.links import LinkTable
@@ -245,7 +246,7 @@ def open_step(transaction: Transaction, settings: Mapping[str, str | None], sche
     Raises:
         UnknownName, UsageError, Refused: the option, the object, and what to do.
     """
-    source = TableSource.find(
+    source = find_source(
         transaction,
         table=settings["table"] or "songs",
         key=settings["key"] or "id",

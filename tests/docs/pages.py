@@ -14,6 +14,8 @@ _MASKS = [
     (re.compile(pattern), mask)
     for pattern, mask in (
         (r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?(\+00:00|Z)?", "<time>"),
+        (r"(?<=_)\d{8}T\d{6}\b", "<time>"),
+        (r"(?<=dropped by segue cleanup on )\d{4}-\d\d-\d\d", "<day>"),
         (r"\b\S+@\S+ pid \d+", "<holder>"),
         (r"postgresql://\S+?(?=[:;]?(\s|$))", "<url>"),
         (r"\b[\d,]+ rows/s", "<rate> rows/s"),
