@@ -29,10 +29,17 @@ SMALLEST_PARTITION, LARGEST_PARTITION = 20_000, 2_000_000
 
 @dataclass(frozen=True)
 class KeyRange:
-    """The keys after `after` up to and including `upto`, as text; None is open."""
+    """The keys after `after` up to and including `upto`, as text; None is open.
+
+    Attributes:
+        only: no other keys than these; None is all.
+        aside_of: without the rows that this run has in quarantine as a whole; None is with them.
+    """
 
     after: str | None = None
     upto: str | None = None
+    only: list[str] | None = None
+    aside_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -135,6 +142,15 @@ class TableSource:
         """Return the query of the rows whose keys are in `%(keys)s`."""
         return compose("source.page_of_keys", self.fragments)
 
+    def first_key(self, transaction: Transaction, within: KeyRange) -> str | None:
+        """Return the first key of a range, as text, or None."""
+        row = transaction.first("source.first_key", self._bounded(within), **vars(within))
+        return row["key"] if row else None
+
+    def keys_in_range(self, within: KeyRange, column: psql.Composable) -> psql.Composable:
+        """Return the condition that a column that holds keys as text lies in a range."""
+        return self.in_range(within, psql.SQL("{}::{}").format(column, self.fragments["key_type"]))
+
     def ordered(self, key: psql.Composable) -> psql.Composable:
         """Return a key's expression or type with the source's collation."""
         return psql.SQL("{} COLLATE {}").format(key, literal_sql(self.collation)) if self.collation else key
@@ -165,7 +181,11 @@ class TableSource:
         return row["median"], int(row["row_count"])
 
     def _bounded(self, within: KeyRange) -> Mapping[str, psql.Composable]:
-        return {**self.fragments, "conditions": self.in_range(within, self.fragments["key"])}
+        conditions = [self.in_range(within, self.fragments["key"])]
+        for name, is_wanted in (("only", within.only is not None), ("sound", within.aside_of is not None)):
+            if is_wanted:
+                conditions.append(compose(f"source.{name}", {**self.fragments, "column": self.fragments["key"]}))
+        return {**self.fragments, "conditions": psql.SQL(" AND ").join(conditions)}
 
 
 def split_name(name: str, schema: str) -> tuple[str, str]:

@@ -62,3 +62,15 @@ SELECT {key} AS k, {value} AS v FROM {table} WHERE {conditions} ORDER BY segue.k
 -- The key in the middle of a range, to halve it.
 SELECT (percentile_disc(0.5) WITHIN GROUP (ORDER BY page.k))::text AS median, count(*) AS row_count
 FROM ({page}) AS page
+
+-- name: only
+({column}) = ANY(%(only)s::{key_type}[])
+
+-- name: sound
+-- All but the rows that a run has in quarantine as a whole.
+({column})::text NOT IN (
+    SELECT aside.key FROM segue.quarantine AS aside WHERE aside.run_id = %(aside_of)s AND aside.ordinal = 0
+)
+
+-- name: first_key
+SELECT {key}::text AS key FROM {table} WHERE {conditions} ORDER BY {key} LIMIT 1
