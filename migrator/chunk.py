@@ -77,10 +77,11 @@ class Chunks:
             if partition.is_done:  # by a chunk of ours whose reply to COMMIT was lost
                 run_store.require_lease(transaction, run_id, self.token)
                 return Chunk(Converted(None, Counts(), Digest(), Digest(), Digest()), is_done=True)
-            converted = convert(transaction, self.context, partition.remaining, size)
+            limit = self.step.source.fitting(transaction, partition.remaining, size)
+            converted = convert(transaction, self.context, partition.remaining, limit)
             if not converted.counts.adds_up:
                 raise AccountingError(f"run {run_id}, partition {ordinal}: {converted.counts} does not add up")
-            is_done = not converted.has_more and converted.counts.rows < size
+            is_done = not converted.has_more and converted.counts.rows < limit
             wishes = run_store.save_checkpoint(
                 transaction, run_id, partition, converted, is_done=is_done, chunk_size=size, token=self.token
             )

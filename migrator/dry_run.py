@@ -1,7 +1,7 @@
 """The rehearsal of a migration: the real statements in transactions that are rolled back, chunk by chunk."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
 from migrator.bisection import Patience, convert_in_parts
@@ -133,7 +133,10 @@ def _rolled_back(
     database: Database, step: Step, context: Context, within: KeyRange, rows: int, convert: Convert
 ) -> tuple[Converted, list[Mismatch]]:
     with database.transaction(repeatable_read=step.source.is_table, rolled_back=True) as transaction:
-        converted = convert(transaction, context, within, rows)
+        limit = step.source.fitting(transaction, within, rows)
+        converted = convert(transaction, context, within, limit)
+        if limit < rows and converted.counts.rows == limit:
+            converted = replace(converted, has_more=True)
         found = []
         if converted.counts.quarantined_rows:
             found = transaction.all("runs.read_quarantine", run_id=context.run_id, most=MOST_PROBLEMS)

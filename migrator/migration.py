@@ -99,6 +99,10 @@ class Source(Protocol):
         """Return the middle key of a range and how many rows it has."""
         ...
 
+    def fitting(self, transaction: Transaction, within: KeyRange, limit: int) -> int:
+        """Return how many of a range's first `limit` rows make a chunk that is not too large; at least one."""
+        ...
+
     def keys_in_range(self, within: KeyRange, column: psql.Composable) -> psql.Composable:
         """Return the condition that a column that holds keys as text lies in a range."""
         ...

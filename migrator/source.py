@@ -23,6 +23,10 @@ KEY_TYPES = {
 
 _NAME = re.compile(r'(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+))(?:\.(?P<rest>.+))?')
 
+#: A chunk of a table with large values holds no more bytes of them than this, as they are stored, unless one row alone
+#: does; bounds memory and time where chunks of so many rows would not.
+MOST_BYTES = 16_000_000
+
 #: A partition smaller than this is not worth a worker; one larger makes validation's snapshots long.
 SMALLEST_PARTITION, LARGEST_PARTITION = 20_000, 2_000_000
 
@@ -55,6 +59,7 @@ class TableSource:
         column_type: PostgreSQL's name of the column's type.
         value: the expression read as `v`; the column itself unless a migration casts it.
         collation: the order of a text key, quoted; other columns' keys are compared in it, too.
+        has_large_rows: whether some values are too large to be stored in their row.
     """
 
     schema: str
@@ -65,6 +70,7 @@ class TableSource:
     column_type: str
     value: psql.Composable
     collation: str | None = None
+    has_large_rows: bool = False
 
     @classmethod
     def find(cls, transaction: Transaction, *, table: str, key: str, column: str, schema: str) -> "TableSource":
@@ -90,7 +96,10 @@ class TableSource:
                 )
         _check_key(f"{schema}.{table}", columns[key])
         types = columns[key]["type"], columns[column]["type"]
-        return cls(schema, table, key, column, *types, psql.Identifier(column), columns[key]["collation"])
+        toast = transaction.one("source.weigh_toast", oid=oids[table])["bytes"]
+        return cls(
+            schema, table, key, column, *types, psql.Identifier(column), columns[key]["collation"], toast > MOST_BYTES
+        )
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}"
@@ -129,6 +138,16 @@ class TableSource:
     def page(self, within: KeyRange) -> tuple[psql.Composed, dict[str, Any]]:
         """Return the query of a range's first `%(limit)s` rows in key order, and its bounds."""
         return compose("source.page", self._bounded(within)), vars(within)
+
+    def fitting(self, transaction: Transaction, within: KeyRange, limit: int) -> int:
+        """Return how many of a range's first `limit` rows make a chunk; at least one."""
+        if not self.has_large_rows:
+            return limit
+        fragments = {**self._bounded(within), "column": psql.Identifier(self.column)}
+        values = {**vars(within), "limit": limit, "most": MOST_BYTES}
+        page = compose("source.page_of_sizes", fragments)
+        row = transaction.one("source.fit_page", {"page": page}, **values)
+        return limit if row["fitting"] == row["row_count"] else max(1, int(row["fitting"]))
 
     def whole(self, within: KeyRange) -> tuple[psql.Composed, dict[str, Any]]:
         """Return the query of all rows of a range, in any order, and its bounds."""

@@ -23,6 +23,7 @@ from migrator.migration import Context, Step
 from migrator.request import Request
 from migrator.stop import StopSignal
 from sql.database import Database, Transaction
+from sql.silence import SilenceWatch
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -160,7 +161,7 @@ def serve(pipe: Connection, setup: Setup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, abort)
     chunks: Chunks | None = None
-    with suppress(EOFError, ConnectionError):
+    with SilenceWatch(database), suppress(EOFError, ConnectionError):
         while True:
             ordinal, size = pipe.recv()
             try:

@@ -104,7 +104,7 @@ def _wrap(error: psycopg.Error) -> DatabaseError:
     if state is not None and state.startswith(_CONNECTION_STATES):
         return ConnectionLost(said, sqlstate=state)
     if state == "53100":
-        said += "; nothing is half-done: free space on the server and run the same command again"
+        said += "; free space on the server: nothing is half-done"
     hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
     return DatabaseError(f"{said}{hint}", sqlstate=state)
 

@@ -99,6 +99,10 @@ class StoreSource:
         row = transaction.one("files.find_median", in_range(within), run_id=run_id, **vars(within))
         return row["median"], int(row["row_count"])
 
+    def fitting(self, transaction: Transaction, within: KeyRange, limit: int) -> int:  # noqa: ARG002
+        """Reading bounds a chunk's bytes itself."""
+        return limit
+
     def keys_in_range(self, within: KeyRange, column: psql.Composable) -> psql.Composable:
         """Return the condition that a column of paths lies in a range."""
         return in_range(within, column.as_string(None).replace('"', ""))["in_range"]

@@ -38,7 +38,19 @@ def forbid(connection: psycopg.Connection[Any], *names: str, table: str = "users
 @pytest.mark.parametrize(("batch", "table"), [("5", "users"), ("100", "user_saved_tracks"), ("2", "users")])
 def test_refused_files(batch, table, store, connection, segue, snapshot) -> None:
     """The others are imported whole, with everything that they share; then all are, as in a clean run."""
-    migrate = ("migrate", "node-persist", "--source", str(store), "--load", "live", "--workers", "1", "--json", "-b", batch)
+    migrate = (
+        "migrate",
+        "node-persist",
+        "--source",
+        str(store),
+        "--load",
+        "live",
+        "--workers",
+        "1",
+        "--json",
+        "-b",
+        batch,
+    )
     clean = segue(*migrate).json
     everything = tables(connection)
     assert 0 == segue("rollback").code
