@@ -11,7 +11,6 @@ from migrator.run_store import Run
 from migrator.stop import StopSignal
 from sql.database import Database, Transaction
 from sql.errors import DatabaseError
-from sql.silence import SilenceWatch
 
 LEASE_SECONDS = 30
 HEARTBEAT_SECONDS = 5
@@ -35,7 +34,6 @@ class Lease:
         self._run = run
         self._stop = stop
         self._ended = threading.Event()
-        self._silence = SilenceWatch(database)
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._claimed = threading.Event()
         self._failure: BaseException | None = None
@@ -43,18 +41,15 @@ class Lease:
         self.work_seconds = 0.0
 
     def __enter__(self) -> "Lease":
-        self._silence.start()
         self._thread.start()
         self._claimed.wait()
         if self._failure is not None:
-            self._silence.stop()
             raise self._failure
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._silence.stop()
         self._ended.set()
         self._thread.join(timeout=2 * HEARTBEAT_SECONDS)
 

@@ -9,6 +9,7 @@ import os
 import socket
 import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from types import TracebackType
 from typing import TYPE_CHECKING, Any
@@ -83,9 +84,17 @@ class SilenceWatch:
             if state is not None and state.startswith("active"):
                 continue
             if connection in before and before[connection] == state:
-                _cut(connection)
+                self._end(connection, state)
             else:
                 self._answers[connection] = state
+
+    def _end(self, connection: Connection, state: str | None) -> None:
+        """Cut a connection; its session would keep its locks until the server notices, so it is ended as well."""
+        pid = connection.info.backend_pid
+        _cut(connection)
+        if state is not None and state != "gone":
+            with suppress(DatabaseError):
+                _ask_server(self._database, lambda session: session.all("session.end_session", pid=pid, state=state))
 
 
 def _is_waiting(connection: Connection) -> bool:
@@ -96,26 +105,41 @@ def _probe(database: Database) -> "Mapping[int, str] | None":
     """Ask what the server does for each of its sessions; None when no answer comes."""
     answers: list[Mapping[int, str]] = []
 
+    def look(session: Transaction) -> None:
+        rows = session.all("session.list_states")
+        is_direct = any(row["pid"] == session.connection.info.backend_pid and row["is_own"] for row in rows)
+        # Behind a pooler the numbers are its own and say nothing: an answer is all that can be had.
+        answers.append({row["pid"]: row["state"] for row in rows} if is_direct else _Everything())
+
+    try:
+        _ask_server(database, look)
+    except ConnectionLost as error:
+        # With a code the server does answer, if only that it has no place for us.
+        return None if error.sqlstate is None else _Everything()
+    except DatabaseError:
+        return _Everything()
+    return answers[0] if answers else None
+
+
+def _ask_server(database: Database, question: Callable[[Transaction], object]) -> None:
+    """Ask something over a new connection, and wait for it no longer than `PROBE_SECONDS`."""
+    failures: list[DatabaseError] = []
+
     def ask() -> None:
         fresh = Database(database.url, application_name="segue probe")
         try:
             with fresh.session() as connection:
-                rows = Transaction(connection).all("session.list_states")
-                is_direct = any(row["pid"] == connection.info.backend_pid and row["is_own"] for row in rows)
-                # Behind a pooler the numbers are its own and say nothing: an answer is all that can be had.
-                answers.append({row["pid"]: row["state"] for row in rows} if is_direct else _Everything())
-        except ConnectionLost as error:
-            if error.sqlstate is not None:
-                answers.append(_Everything())  # it answers, if only that it has no place for us
-        except DatabaseError:
-            answers.append(_Everything())
+                question(Transaction(connection))
+        except DatabaseError as error:
+            failures.append(error)
         finally:
             fresh.close()
 
     thread = threading.Thread(target=ask, name="probe", daemon=True)
     thread.start()
     thread.join(PROBE_SECONDS)
-    return answers[0] if answers else None
+    if failures:
+        raise failures[0]
 
 
 class _Everything(dict[int, str]):
@@ -127,6 +151,5 @@ class _Everything(dict[int, str]):
 
 def _cut(connection: Connection) -> None:
     """Wake the thread that waits for a reply: to it, the server has hung up."""
-    with suppress(OSError, psycopg.Error):
-        with socket.socket(fileno=os.dup(connection.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
+    with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(connection.fileno())) as line:
+        line.shutdown(socket.SHUT_RDWR)

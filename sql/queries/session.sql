@@ -34,3 +34,9 @@ SELECT
     CASE WHEN state IS NULL OR state IN ('active', 'fastpath function call') THEN 'active' ELSE state || ' ' || state_change::text END AS state
 FROM pg_stat_activity
 WHERE datname = current_database()
+
+-- name: end_session
+-- Only while it does what it did: process numbers are used again.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE pid = %(pid)s AND state || ' ' || state_change::text = %(state)s
