@@ -70,10 +70,11 @@ class SilenceWatch:
             waiting = [connection for connection in self._database.lent() if _is_waiting(connection)]
             self._since = {connection: self._since.get(connection, now) for connection in waiting}
             silent = [connection for connection, since in self._since.items() if now - since >= SILENT_SECONDS]
-            if silent:
-                self._ask(silent)
-            else:
+            if not silent:
                 self._answers.clear()
+                continue
+            with suppress(psycopg.Error):  # one that its owner closes meanwhile is silent no more
+                self._ask(silent)
 
     def _ask(self, silent: list[Connection]) -> None:
         """Cut the connections for which the server has done nothing, or has not answered, twice in a row."""
@@ -98,7 +99,10 @@ class SilenceWatch:
 
 
 def _is_waiting(connection: Connection) -> bool:
-    return not connection.closed and connection.pgconn.transaction_status == TransactionStatus.ACTIVE
+    try:
+        return not connection.closed and connection.pgconn.transaction_status == TransactionStatus.ACTIVE
+    except psycopg.Error:  # its owner closes it at this moment
+        return False
 
 
 def _probe(database: Database) -> "Mapping[int, str] | None":

@@ -22,17 +22,20 @@ class Weather:
             (`reset`), or closed after half of one (`truncate`); or it stays open, and nothing passes (`swallow`).
         seed: of the places where it happens.
         struck: how many connections; the later ones are spared.
+        spared: so many first ones are, too.
         is_final: whether, after the first accident, nobody is let in any more.
 
     Attributes:
         accidents: how many happened.
     """
 
-    def __init__(self, url: str, kind: str, seed: int, *, struck: int = 6, is_final: bool = False) -> None:
+    def __init__(
+        self, url: str, kind: str, seed: int, *, struck: int = 6, spared: int = 0, is_final: bool = False
+    ) -> None:
         parts = urlsplit(url)
         self._server = (parts.hostname, parts.port)
         self._kind, self._random = kind, random.Random(seed)
-        self._struck, self._is_final = struck, is_final
+        self._spared, self._struck, self._is_final = spared, struck, is_final
         self._lock = threading.Lock()
         self._sockets: list[socket.socket] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
@@ -59,9 +62,11 @@ class Weather:
                     end.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
                 with self._lock:
                     self._sockets += [client, server]
-                    self._struck -= 1
+                    self._spared -= 1
+                    self._struck -= self._spared < 0
                     # Not during the handshake: that the server cannot be reached at the start is another error.
-                    after = self._random.randrange(6_000, 30_000) if self._struck >= 0 else None
+                    is_struck = self._spared < 0 <= self._struck
+                    after = self._random.randrange(6_000, 30_000) if is_struck else None
                 swallows = threading.Event()
                 for source, target, bytes_left in ((client, server, None), (server, client, after)):
                     arguments = (source, target, bytes_left, swallows)
