@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from migrator import source
 from tests.crash.state import SONGS, made_links, song_id
 
 MIGRATE = ("migrate", "--workers", "1", "--json")
@@ -175,6 +176,21 @@ def test_max_errors_stops_without_losing_the_rest(songs, connection, segue, refu
     assert 4 == segue(*MIGRATE, "--max-errors", "9").code
     assert {"total": 100, "processed": 100, "quarantined": 9} == segue("status", "1", "--json").json["runs"][0]["rows"]
     assert 0 == segue("validate").code
+
+
+def test_max_errors_holds_for_all_workers_together(songs, connection, segue, refuse, monkeypatch) -> None:
+    """Two workers share one limit, and a share counts like a number."""
+    monkeypatch.setattr(source, "SMALLEST_PARTITION", 10)
+    songs([(song_id(number), ["Hope"]) for number in range(1, 201)])
+    refuse(*range(10, 200, 10))
+    two = ("migrate", "--workers", "2", "-b", "10", "--json")
+    stopped = segue(*two, "--max-errors", "5")
+    assert [(2,)] == connection.execute("SELECT count(*) FROM segue.partitions").fetchall()
+    assert 6 == stopped.code, stopped.stderr
+    assert 6 <= stopped.json["rows"]["quarantined"] <= 8
+    assert 6 == segue(*two, "--max-errors", "4%").code
+    done = segue(*two, "--max-errors", "50%", "-v")
+    assert (4, 19) == (done.code, done.json["rows"]["quarantined"])
 
 
 def test_a_rule_that_refuses_everything_fails_the_run(songs, connection, segue) -> None:

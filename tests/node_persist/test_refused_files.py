@@ -6,6 +6,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from migrator.node_persist import manifest
 from tests.node_persist.people import accounts, rows, tables, user
 from tests.node_persist.stores import file_name, write
 
@@ -102,3 +103,19 @@ def test_a_file_that_becomes_refused(store, connection, segue) -> None:
     write(store, 4, "u05", user("u05", 78))
     mended = segue(*migrate, "-v")
     assert (0, []) == (mended.code, rows(connection, "SELECT key FROM segue.quarantine")), mended.stderr
+
+
+def test_worker_processes(store, connection, segue, monkeypatch) -> None:
+    """Chunks of worker processes are halved there; the limit holds for all of them together."""
+    monkeypatch.setattr(manifest, "SMALLEST_SHARE", 5)
+    forbid(connection, *NAMES[:4], *NAMES[6:10])
+    migrate = ("migrate", "node-persist", "--source", str(store), "--workers", "2", "--json", "-b", "3")
+    stopped = segue(*migrate, "--max-errors", "2")
+    assert 6 == stopped.code, stopped.stderr
+    assert [(2,)] == rows(connection, "SELECT count(*) FROM segue.partitions")
+    assert 3 <= stopped.json["rows"]["quarantined"] <= 6
+    done = segue(*migrate, "-v")
+    assert (4, {"imported": 4, "refused": 8}) == (done.code, done.json["files"]), done.stderr
+    forbid(connection)
+    assert 0 == segue("quarantine", "retry").code
+    assert 0 == segue("validate").code
