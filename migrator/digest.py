@@ -30,6 +30,13 @@ class Digest:
         return f"{self.count}:{self.sum % _WORD:016x}{self.xor % _WORD:016x}"
 
     @classmethod
+    def parse(cls, text: str) -> "Digest":
+        """Read what `str` gives."""
+        count, _, words = text.partition(":")
+        xor = int(words[16:], 16)
+        return cls(int(count), int(words[:16], 16), xor - _WORD if xor >= _WORD // 2 else xor)
+
+    @classmethod
     def of(cls, row: Mapping[str, object], prefix: str, count: str) -> "Digest":
         """Read a digest from a row's ``<prefix>_sum``, ``<prefix>_xor`` and count columns; NULL is an empty set."""
         return cls(

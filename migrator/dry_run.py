@@ -1,9 +1,11 @@
 """The rehearsal of a migration: the real statements in transactions that are rolled back, chunk by chunk."""
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 
+from migrator.bisection import Patience, convert_in_parts
+from migrator.chunk import Convert
 from migrator.chunk_size import ChunkSize
 from migrator.digest import Digest
 from migrator.events import ChunkCommitted, Observer, PhaseStarted, tell
@@ -13,7 +15,8 @@ from migrator.request import Limits, Request
 from migrator.retry import retrying
 from migrator.source import KeyRange
 from migrator.stop import StopSignal
-from sql.database import Database
+from sql.database import Database, Transaction
+from sql.errors import DatabaseError
 
 
 @dataclass
@@ -92,7 +95,10 @@ def _chunks(
     while not (stop.is_set or result.is_complete or _is_over(limits, seconds, chunks)):
         started, rows = time.monotonic(), size.size
         converted, problems = retrying(
-            partial(_chunk, database, step, context, KeyRange(cursor), rows), 0, observers, stop
+            partial(_chunk, database, step, context, KeyRange(cursor), rows, Patience.of(limits.max_errors)),
+            0,
+            observers,
+            stop,
         )
         took = time.monotonic() - started
         size.learn(converted.counts.rows, took)
@@ -110,12 +116,29 @@ def _chunks(
 
 
 def _chunk(
-    database: Database, step: Step, context: Context, within: KeyRange, rows: int
+    database: Database, step: Step, context: Context, within: KeyRange, rows: int, patience: Patience
+) -> tuple[Converted, list[Mismatch]]:
+    def in_parts(transaction: Transaction, context: Context, within: KeyRange, limit: int) -> Converted:
+        return convert_in_parts(transaction, step, context, within, limit, patience)
+
+    try:
+        return _rolled_back(database, step, context, within, rows, step.convert)
+    except DatabaseError as error:
+        if error.refusal is None:
+            raise
+    return _rolled_back(database, step, context, within, rows, in_parts)
+
+
+def _rolled_back(
+    database: Database, step: Step, context: Context, within: KeyRange, rows: int, convert: Convert
 ) -> tuple[Converted, list[Mismatch]]:
     with database.transaction(repeatable_read=step.source.is_table, rolled_back=True) as transaction:
-        converted = step.convert(transaction, context, within, rows)
+        limit = step.source.fitting(transaction, within, rows)
+        converted = convert(transaction, context, within, limit)
+        if limit < rows and converted.counts.rows == limit:
+            converted = replace(converted, has_more=True)
         found = []
-        if converted.counts.quarantined:
+        if converted.counts.quarantined_rows:
             found = transaction.all("runs.read_quarantine", run_id=context.run_id, most=MOST_PROBLEMS)
         return converted, [
             Mismatch(row["key"] + (f"#{row['pointer']}" if row["pointer"] else ""), row["reason"]) for row in found

@@ -91,7 +91,7 @@ class Stopped(MigratorError):
     """The run was stopped early and can be resumed.
 
     Attributes:
-        reason: signal, pause, cancel, max-seconds, max-chunks or max-errors.
+        reason: signal, pause, cancel, max-seconds, max-chunks, max-errors, or what the server has run out of.
     """
 
     exit_code = Exit.STOPPED

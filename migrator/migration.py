@@ -8,6 +8,8 @@ from typing import Any, Protocol
 
 from psycopg import sql as psql
 
+from migrator.accounting import Converted as Converted  # noqa: PLC0414 - authors find both here
+from migrator.accounting import Counts as Counts  # noqa: PLC0414
 from migrator.digest import Digest
 from migrator.source import KeyRange
 from sql.database import Transaction
@@ -31,51 +33,6 @@ class Context:
     def rehearsing(cls) -> "Context":
         """Return the context of a dry run: what it writes bears a number that no run has."""
         return cls(-random.randrange(1, 2**62), datetime.now(UTC))
-
-
-@dataclass(frozen=True)
-class Counts:
-    """The accounting of a set of rows: every element is linked, merged, blank or quarantined."""
-
-    rows: int = 0
-    quarantined_rows: int = 0
-    elements: int = 0
-    linked: int = 0
-    merged: int = 0
-    blank: int = 0
-    quarantined: int = 0
-    created: int = 0
-
-    def __add__(self, other: "Counts") -> "Counts":
-        return Counts(*(mine + theirs for mine, theirs in zip(vars(self).values(), vars(other).values(), strict=True)))
-
-    @property
-    def adds_up(self) -> bool:
-        """Whether no element was lost or counted twice."""
-        return self.elements == self.linked + self.merged + self.blank + self.quarantined
-
-
-@dataclass(frozen=True)
-class Converted:
-    """What converting one page gave.
-
-    Attributes:
-        last_key: the key of its last row, as text; None for an empty page.
-        counts: its accounting.
-        expected: digest of the links due, from the source.
-        created: digest of the links written.
-        source: digest of the source rows as they were read.
-        rows: how many rows were written into each table, where a page's rows go to several.
-        has_more: whether the range goes on although fewer rows were taken than asked for.
-    """
-
-    last_key: str | None
-    counts: Counts
-    expected: Digest
-    created: Digest
-    source: Digest
-    rows: Mapping[str, int] = field(default_factory=dict)
-    has_more: bool = False
 
 
 @dataclass(frozen=True)
@@ -142,6 +99,14 @@ class Source(Protocol):
         """Return the middle key of a range and how many rows it has."""
         ...
 
+    def fitting(self, transaction: Transaction, within: KeyRange, limit: int) -> int:
+        """Return how many of a range's first `limit` rows make a chunk that is not too large; at least one."""
+        ...
+
+    def keys_in_range(self, within: KeyRange, column: psql.Composable) -> psql.Composable:
+        """Return the condition that a column that holds keys as text lies in a range."""
+        ...
+
 
 class Step(Protocol):
     """How pages become target rows. The runner owns time: transactions, cursors, retries and stops."""
@@ -180,6 +145,31 @@ class Step(Protocol):
 
     def reconvert(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
         """Forget what the run made of these rows and convert them again (repair, late edits, quarantine)."""
+        ...
+
+    def first_key(self, transaction: Transaction, context: Context, within: KeyRange) -> str | None:
+        """Return the first key of a range, as text; None when the range is empty."""
+        ...
+
+    def set_aside(
+        self, transaction: Transaction, context: Context, keys: list[str], *, is_known: bool
+    ) -> dict[str, tuple[int, Digest]]:
+        """Give rows up that the database refuses: the caller puts them into quarantine as a whole.
+
+        Args:
+            transaction: the caller's.
+            context: the run.
+            keys: of the rows.
+            is_known: whether the run may have made something of them, which is then to be removed.
+
+        Returns:
+            Of each such row that the source still has: how many elements it has, and its digest. A row may stand
+            for another one (a user's newest file for an older one), so the keys need not be those given.
+        """
+        ...
+
+    def weigh(self, transaction: Transaction, context: Context, keys: list[str]) -> tuple[int, Digest]:
+        """Return how many elements some rows have, and their digest, as the source has them now."""
         ...
 
     def recount(self, transaction: Transaction, context: Context, within: KeyRange) -> Converted:

@@ -1,7 +1,7 @@
 """A step for authors who write one pure Python function: source row in, target row out."""
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from psycopg import sql as psql
@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 from migrator.digest import Digest
 from migrator.migration import Context, Converted, Counts, Mismatch, Preview
 from migrator.source import KEY_TYPES, KeyRange, TableSource
+from migrator.table_rows import TableRows
 from sql.database import Transaction, literal_sql
 
 #: Rows held in memory at a time by everything that walks a whole range.
@@ -24,7 +25,7 @@ class Reject(Exception):
 
 
 @dataclass(frozen=True)
-class PureStep:
+class PureStep(TableRows):
     """Converts each row of a table by a pure function into at most one row of a new table.
 
     Attributes:
@@ -128,8 +129,16 @@ class PureStep:
 
     def reconvert(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
         """Forget what the run made of these rows and convert them again."""
-        transaction.run("pure_step.forget_rows", self.fragments, run_id=context.run_id, keys=keys)
+        self.forget(transaction, context, keys)
         self._convert(transaction, context, self.source.page_of_keys(), {"keys": keys})
+
+    def forget(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
+        """Remove what the run made of these rows."""
+        transaction.run("pure_step.forget_rows", self.fragments, run_id=context.run_id, keys=keys)
+
+    def count_elements(self, transaction: Transaction, keys: list[str]) -> int:
+        """Every row is one element."""
+        return self.source_digest(transaction, KeyRange(only=keys)).count
 
     def recount(self, transaction: Transaction, context: Context, within: KeyRange) -> Converted:
         """Take a range's accounting anew."""
@@ -208,7 +217,7 @@ class PureStep:
         after = within.after
         for rows in [*self._pages(transaction, within), []]:
             upto = rows[-1]["key"] if rows else within.upto
-            part = KeyRange(after, upto)
+            part = replace(within, after=after, upto=upto)
             due, _, _ = self._transform(rows)
             listed = transaction.all(
                 "pure_step.find_differences",
@@ -261,7 +270,7 @@ class PureStep:
     def _pages(self, transaction: Transaction, within: KeyRange) -> Iterator[list[dict[str, Any]]]:
         after = within.after
         while True:
-            page, bounds = self.source.page(KeyRange(after, within.upto))
+            page, bounds = self.source.page(replace(within, after=after))
             rows = transaction.all("pure_step.read_page", {"page": page}, **bounds, limit=PAGE_ROWS)
             if not rows:
                 return

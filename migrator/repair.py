@@ -1,10 +1,12 @@
 """Converting rows again: edits that users made while the run went on, mismatches, and quarantine retries."""
 
+from collections.abc import Callable
 from dataclasses import replace
 
 from psycopg.types.json import Jsonb
 
-from migrator import run_store
+from migrator import aside, run_store
+from migrator.bisection import reconvert_in_parts
 from migrator.digest import Digest
 from migrator.errors import Refused
 from migrator.lease import Lease
@@ -14,6 +16,7 @@ from migrator.states import RunState
 from migrator.stop import StopSignal
 from migrator.validation import Validation, validate
 from sql.database import Database, Transaction
+from sql.errors import DatabaseError
 
 #: Rows converted again in one transaction.
 BATCH_ROWS = 1_000
@@ -36,9 +39,31 @@ def reconvert(database: Database, step: Step, context: Context, keys: list[str],
         token: the lease's.
     """
     for number in range(0, len(keys), BATCH_ROWS):
-        with database.transaction(repeatable_read=step.source.is_table) as transaction:
-            step.reconvert(transaction, context, keys[number : number + BATCH_ROWS])
-            run_store.require_lease(transaction, context.run_id, token)
+        batch = keys[number : number + BATCH_ROWS]
+        try:
+            _reconvert(database, step, context, batch, token, _whole)
+        except DatabaseError as error:
+            if error.refusal is None:
+                raise
+            _reconvert(database, step, context, batch, token, reconvert_in_parts)
+
+
+def _reconvert(
+    database: Database,
+    step: Step,
+    context: Context,
+    keys: list[str],
+    token: str,
+    convert: Callable[[Transaction, Step, Context, list[str]], None],
+) -> None:
+    with database.transaction(repeatable_read=step.source.is_table) as transaction:
+        convert(transaction, step, context, keys)
+        run_store.require_lease(transaction, context.run_id, token)
+
+
+def _whole(transaction: Transaction, step: Step, context: Context, keys: list[str]) -> None:
+    aside.forget(transaction, context, keys)
+    step.reconvert(transaction, context, keys)
 
 
 def restate_all(database: Database, step: Step, context: Context, token: str) -> list[Partition]:
@@ -72,7 +97,9 @@ def catch_up(database: Database, step: Step, context: Context, token: str, *, is
                 is_same = step.source_digest(transaction, partition.within) == recorded
                 if is_same and not must_look:
                     break
-                found = step.changed(transaction, context, partition.within, MOST_KEYS)
+                rest = aside.sound(transaction, context, partition.within)
+                found = step.changed(transaction, context, rest, MOST_KEYS)
+                found += aside.stale(transaction, step, context, partition.within)
                 if not found:
                     _restate(transaction, step, context, partition, token)
                     break
@@ -96,7 +123,7 @@ def _restate(
     token: str,
     source: Digest | None = None,
 ) -> None:
-    recounted = step.recount(transaction, context, partition.within)
+    recounted = aside.recount(transaction, step, context, partition.within)
     recounted = recounted if source is None else replace(recounted, source=source)
     run_store.restate(transaction, context.run_id, partition.ordinal, recounted, token=token)
 

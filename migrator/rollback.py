@@ -103,13 +103,13 @@ class Rollback:
 
     @contextmanager
     def _aborting(self) -> Iterator[None]:
-        """A statement that the second signal cancelled is a stop, not a failure."""
+        """A statement that the second signal cancelled is a stop, not a failure; so is an outage of the server."""
         try:
             yield
         except DatabaseError as error:
-            if not self.stop.is_aborting:
+            if not self.stop.is_aborting and not error.is_outage:
                 raise
-            raise Stopped(self.stop.reason or "signal") from error
+            raise Stopped(self.stop.reason or str(error)) from error
 
     def _require_possible(self) -> None:
         if self.run.status is RunState.ROLLED_BACK:

@@ -15,6 +15,7 @@ from migrator.errors import LeaseLost, Stopped
 from migrator.events import Compared, Observer, PhaseStarted, RunClosed, tell
 from migrator.lease import Lease
 from migrator.migration import Context, Step
+from migrator.outage import give_way
 from migrator.preflight import preflight
 from migrator.request import Request
 from migrator.retry import retrying
@@ -91,6 +92,7 @@ class Runner:
                 if self.stop.is_aborting:
                     self._close(run, lease, RunState.PAUSED, self.stop.reason)
                     raise Stopped(self.stop.reason or "signal") from error
+                give_way(self.database, run, lease.token, error)
                 self._fail(run, lease, error)
                 raise
             finally:

@@ -7,6 +7,7 @@ from psycopg import sql as psql
 from migrator.digest import Digest
 from migrator.migration import Context, Counts, Mismatch
 from migrator.source import KeyRange, TableSource
+from migrator.table_rows import TableRows
 from sql.database import Transaction, compose
 
 #: Time range → days that it covers, up to and including the snapshot's own.
@@ -23,7 +24,7 @@ TABLES = ("listening_snapshots", "user_listening_history", "audio_features", "ge
 _SAYS = {"missing": "missing snapshot", "extra": "extra snapshot", "changed": "snapshot with other values"}
 
 
-class SnapshotsImage:
+class SnapshotsImage(TableRows):
     """The expected and the stored image of a range of users.
 
     Args:
@@ -72,9 +73,16 @@ class SnapshotsImage:
         )
         return Digest.of(row, "created", "created")
 
-    def stored_quarantine(self, transaction: Transaction, context: Context, within: KeyRange) -> int:  # noqa: ARG002
-        """Nothing can fail, so nothing is in quarantine."""
-        return 0
+    def stored_quarantine(self, transaction: Transaction, context: Context, within: KeyRange) -> int:
+        """Return how many elements of users in quarantine there are; only whole users can be there."""
+        fragments = {"key_in_range": self.source.keys_in_range(within, psql.Identifier("quarantine", "key"))}
+        return int(transaction.one("aside.count_rows", fragments, run_id=context.run_id, **vars(within))["elements"])
+
+    def count_elements(self, transaction: Transaction, keys: list[str]) -> int:
+        """Return how many elements the plays of some users are."""
+        page, bounds = self.source.whole(KeyRange(only=keys))
+        row = transaction.one("snapshots_image.count_expected", {**self.fragments, "page": page}, **bounds)
+        return int(row["elements"])
 
     def expected(self, transaction: Transaction, context: Context, within: KeyRange) -> tuple[Counts, Digest]:  # noqa: ARG002
         """Accounting and digest due for a range, by PostgreSQL's own aggregates over the plays themselves."""

@@ -23,16 +23,27 @@ KEY_TYPES = {
 
 _NAME = re.compile(r'(?:"(?P<quoted>(?:[^"]|"")+)"|(?P<plain>[^".]+))(?:\.(?P<rest>.+))?')
 
+#: A chunk of a table with large values holds no more bytes of them than this, as they are stored, unless one row alone
+#: does; bounds memory and time where chunks of so many rows would not.
+MOST_BYTES = 16_000_000
+
 #: A partition smaller than this is not worth a worker; one larger makes validation's snapshots long.
 SMALLEST_PARTITION, LARGEST_PARTITION = 20_000, 2_000_000
 
 
 @dataclass(frozen=True)
 class KeyRange:
-    """The keys after `after` up to and including `upto`, as text; None is open."""
+    """The keys after `after` up to and including `upto`, as text; None is open.
+
+    Attributes:
+        only: no other keys than these; None is all.
+        aside_of: without the rows that this run has in quarantine as a whole; None is with them.
+    """
 
     after: str | None = None
     upto: str | None = None
+    only: list[str] | None = None
+    aside_of: int | None = None
 
 
 @dataclass(frozen=True)
@@ -49,6 +60,7 @@ class TableSource:
         value: the expression read as `v`; the column itself unless a migration casts it.
         collation: the order of a text key, quoted; other columns' keys are compared in it, too.
         gone: why it cannot be read any more; empty when it can.
+        has_large_rows: whether some values are too large to be stored in their row.
     """
 
     schema: str
@@ -60,6 +72,7 @@ class TableSource:
     value: psql.Composable
     collation: str | None = None
     gone: str = ""
+    has_large_rows: bool = False
 
     @classmethod
     def find(cls, transaction: Transaction, *, table: str, key: str, column: str, schema: str) -> "TableSource":
@@ -85,7 +98,10 @@ class TableSource:
                 )
         _check_key(f"{schema}.{table}", columns[key])
         types = columns[key]["type"], columns[column]["type"]
-        return cls(schema, table, key, column, *types, psql.Identifier(column), columns[key]["collation"])
+        toast = transaction.one("source.weigh_toast", oid=oids[table])["bytes"]
+        return cls(
+            schema, table, key, column, *types, psql.Identifier(column), columns[key]["collation"], toast > MOST_BYTES
+        )
 
     def __str__(self) -> str:
         return f"{self.schema}.{self.table}"
@@ -127,6 +143,16 @@ class TableSource:
         """Return the query of a range's first `%(limit)s` rows in key order, and its bounds."""
         return compose("source.page", self._bounded(within)), vars(within)
 
+    def fitting(self, transaction: Transaction, within: KeyRange, limit: int) -> int:
+        """Return how many of a range's first `limit` rows make a chunk; at least one."""
+        if not self.has_large_rows:
+            return limit
+        fragments = {**self._bounded(within), "column": psql.Identifier(self.column)}
+        values = {**vars(within), "limit": limit, "most": MOST_BYTES}
+        page = compose("source.page_of_sizes", fragments)
+        row = transaction.one("source.fit_page", {"page": page}, **values)
+        return limit if row["fitting"] == row["row_count"] else max(1, int(row["fitting"]))
+
     def whole(self, within: KeyRange) -> tuple[psql.Composed, dict[str, Any]]:
         """Return the query of all rows of a range, in any order, and its bounds."""
         return compose("source.whole", self._bounded(within)), vars(within)
@@ -138,6 +164,15 @@ class TableSource:
     def page_of_keys(self) -> psql.Composed:
         """Return the query of the rows whose keys are in `%(keys)s`."""
         return compose("source.page_of_keys", self.fragments)
+
+    def first_key(self, transaction: Transaction, within: KeyRange) -> str | None:
+        """Return the first key of a range, as text, or None."""
+        row = transaction.first("source.first_key", self._bounded(within), **vars(within))
+        return row["key"] if row else None
+
+    def keys_in_range(self, within: KeyRange, column: psql.Composable) -> psql.Composable:
+        """Return the condition that a column that holds keys as text lies in a range."""
+        return self.in_range(within, psql.SQL("{}::{}").format(column, self.fragments["key_type"]))
 
     def ordered(self, key: psql.Composable) -> psql.Composable:
         """Return a key's expression or type with the source's collation."""
@@ -169,7 +204,11 @@ class TableSource:
         return row["median"], int(row["row_count"])
 
     def _bounded(self, within: KeyRange) -> Mapping[str, psql.Composable]:
-        return {**self.fragments, "conditions": self.in_range(within, self.fragments["key"])}
+        conditions = [self.in_range(within, self.fragments["key"])]
+        for name, is_wanted in (("only", within.only is not None), ("sound", within.aside_of is not None)):
+            if is_wanted:
+                conditions.append(compose(f"source.{name}", {**self.fragments, "column": self.fragments["key"]}))
+        return {**self.fragments, "conditions": psql.SQL(" AND ").join(conditions)}
 
 
 def split_name(name: str, schema: str) -> tuple[str, str]:

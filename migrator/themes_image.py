@@ -9,6 +9,7 @@ from migrator.cleanup.record import Record
 from migrator.digest import Digest
 from migrator.migration import Context, Counts, Mismatch
 from migrator.source import KeyRange, TableSource
+from migrator.table_rows import TableRows
 from migrator.vocabulary import PAGE_TEXTS
 from sql.database import Transaction, compose
 from tags.normalise import normalise, problem
@@ -17,7 +18,7 @@ from tags.normalise import normalise, problem
 SAMPLE_SIZE = 200
 
 
-class ThemesImage:
+class ThemesImage(TableRows):
     """The expected and the stored image of a range of songs.
 
     Args:
@@ -59,6 +60,12 @@ class ThemesImage:
         page, bounds = self.source.whole(within)
         row = transaction.one("themes_image.digest_source", {**self.fragments, "page": page}, **bounds)
         return Digest.of(row, "source", "row_count")
+
+    def count_elements(self, transaction: Transaction, keys: list[str]) -> int:
+        """Return how many themes some songs have."""
+        page, bounds = self.source.whole(KeyRange(only=keys))
+        fragments = {**self.fragments, "page": page}
+        return int(transaction.one("themes_image.count_elements", fragments, **bounds, split=self.split)["elements"])
 
     def stored(self, transaction: Transaction, context: Context, within: KeyRange) -> Digest:
         """Digest of the run's links of a range."""

@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from migrator import aside
 from migrator.digest import ALGORITHM, Digest
 from migrator.migration import Context, Counts, Mismatch, Step
 from migrator.run_store import Partition
@@ -71,7 +72,7 @@ def validate(
 
     def check() -> None:
         with database.transaction(repeatable_read=True) as transaction:
-            result.mismatches += step.check(transaction, context, KeyRange())
+            result.mismatches += step.check(transaction, context, aside.sound(transaction, context, KeyRange()))
 
     jobs: list[Callable[[], None]] = [
         lambda partition=partition, part=part: compare(partition, part)  # type: ignore[misc]
@@ -90,11 +91,12 @@ def validate(
 def _compare_partition(
     transaction: Transaction, step: Step, context: Context, partition: Partition, part: Validation
 ) -> None:
-    counts, part.expected = step.expected(transaction, context, partition.within)
+    counts, part.expected = aside.expected(transaction, step, context, partition.within)
     part.stored = step.stored(transaction, context, partition.within)
     part.checked_rows = step.source_digest(transaction, partition.within).count
     problems = list(_wrong_counters(partition, replace(counts, rows=part.checked_rows), part))
     part.mismatches += [Mismatch(f"partition {partition.ordinal}", problem, is_row=False) for problem in problems]
+    part.mismatches += aside.stale(transaction, step, context, partition.within)
     kept = step.stored_quarantine(transaction, context, partition.within)
     if part.expected == part.stored and kept == counts.quarantined:
         return
@@ -122,10 +124,10 @@ def _bisect(
     """Halve a range that differs until it is small, and list the rows of the halves that differ."""
     median, rows = (None, 0) if is_leaf else step.source.median(transaction, context.run_id, within)
     if rows <= LEAF_ROWS or median is None or median == within.upto:
-        return step.differences(transaction, context, within, MOST_LISTED)
+        return step.differences(transaction, context, aside.sound(transaction, context, within), MOST_LISTED)
     found: list[Mismatch] = []
     for half in (KeyRange(within.after, median), KeyRange(median, within.upto)):
-        counts, expected = step.expected(transaction, context, half)
+        counts, expected = aside.expected(transaction, step, context, half)
         kept = step.stored_quarantine(transaction, context, half)
         if expected != step.stored(transaction, context, half) or kept != counts.quarantined:
             found += _bisect(transaction, step, context, half, is_leaf=False)

@@ -16,12 +16,14 @@ from multiprocessing.connection import Connection
 from types import FrameType
 from typing import TYPE_CHECKING
 
+from migrator.bisection import Patience
 from migrator.chunk import Chunk, Chunks
 from migrator.errors import MigratorError
 from migrator.migration import Context, Step
 from migrator.request import Request
 from migrator.stop import StopSignal
 from sql.database import Database, Transaction
+from sql.silence import SilenceWatch
 
 if TYPE_CHECKING:
     from multiprocessing.context import SpawnProcess
@@ -48,6 +50,7 @@ class Setup:
         schema: the application's.
         context: the run.
         token: the lease's.
+        patience: with rows that the database refuses.
     """
 
     url: str
@@ -57,6 +60,7 @@ class Setup:
     schema: str
     context: Context
     token: str
+    patience: Patience
 
 
 class WorkerProcess:
@@ -118,11 +122,19 @@ def chunks_of_workers(
     database: Database, request: Request, step: Step, context: Context, token: str, partitions: int, stop: StopSignal
 ) -> Callable[[], AbstractContextManager[Callable[[int, int], Chunk]]]:
     """Return what gives each worker its chunks: this process, or one of its own where Python does most of the work."""
+    patience = Patience.of(request.limits.max_errors)
     if step.source.is_table or min(request.workers, partitions) <= 1:
-        here = Chunks(database, step, context, token)
+        here = Chunks(database, step, context, token, patience)
         return lambda: nullcontext(here.convert)
     setup = Setup(
-        database.url, database.lock_timeout_ms, request.migration.open, request.settings, request.schema, context, token
+        database.url,
+        database.lock_timeout_ms,
+        request.migration.open,
+        request.settings,
+        request.schema,
+        context,
+        token,
+        patience,
     )
     return lambda: worker_process(setup, stop)
 
@@ -149,7 +161,7 @@ def serve(pipe: Connection, setup: Setup) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, abort)
     chunks: Chunks | None = None
-    with suppress(EOFError, ConnectionError):
+    with SilenceWatch(database), suppress(EOFError, ConnectionError):
         while True:
             ordinal, size = pipe.recv()
             try:
@@ -165,4 +177,4 @@ def serve(pipe: Connection, setup: Setup) -> None:
 def _chunks(database: Database, setup: Setup) -> Chunks:
     with database.transaction() as transaction:
         step = setup.open_step(transaction, setup.settings, setup.schema)
-    return Chunks(database, step, setup.context, setup.token)
+    return Chunks(database, step, setup.context, setup.token, setup.patience)

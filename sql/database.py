@@ -152,6 +152,10 @@ class Database:
                 "application_name": application_name,
                 "connect_timeout": 10,
                 "keepalives_idle": 30,
+                "keepalives_interval": 10,
+                "keepalives_count": 3,
+                # What was sent and not acknowledged for so long never will be: the network has lost the server.
+                "tcp_user_timeout": 30_000,
                 # A transaction-mode pooler hands each transaction to any server session, so nothing is prepared.
                 "prepare_threshold": None,
             },
@@ -215,11 +219,14 @@ class Database:
                 pooled.invalidate()
             pooled.close()
 
+    def lent(self) -> list[psycopg.Connection[Any]]:
+        """Return the connections that are in use now."""
+        with self._guard:
+            return list(self._open)
+
     def cancel_running(self) -> None:
         """Ask the server to cancel what this process's sessions run now (the second Ctrl-C)."""
-        with self._guard:
-            running = list(self._open)
-        for connection in running:
+        for connection in self.lent():
             # One that cannot be cancelled any more must not keep the others from it.
             with suppress(psycopg.Error):
                 connection.cancel_safe(timeout=2)

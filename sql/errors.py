@@ -3,6 +3,8 @@
 import psycopg
 from psycopg import errors as pg
 
+from sql.refusals import EXHAUSTED, refusal
+
 #: SQLSTATEs after which the same transaction may succeed when run again, with the reason in words.
 TRANSIENT = {
     "40001": "serialization failure",
@@ -30,19 +32,26 @@ class DatabaseError(Exception):
 
     Attributes:
         sqlstate: PostgreSQL's five-character code, or None when the connection itself failed.
+        refusal: which rule a row broke, without any of its values; None when the error is no row's fault.
         exit_code: what the command line exits with.
     """
 
     exit_code = 1
 
-    def __init__(self, message: str, *, sqlstate: str | None = None) -> None:
+    def __init__(self, message: str, *, sqlstate: str | None = None, refusal: str | None = None) -> None:
         super().__init__(message)
         self.sqlstate = sqlstate
+        self.refusal = refusal
 
     @property
     def is_transient(self) -> bool:
         """Whether running the transaction again may succeed."""
         return self.sqlstate in TRANSIENT
+
+    @property
+    def is_outage(self) -> bool:
+        """Whether the server is gone or has run out of something: nobody's mistake, and resumable once it is mended."""
+        return self.sqlstate in EXHAUSTED
 
 
 class ConnectionLost(DatabaseError):
@@ -51,6 +60,11 @@ class ConnectionLost(DatabaseError):
     @property
     def is_transient(self) -> bool:
         """Always true: the server may come back."""
+        return True
+
+    @property
+    def is_outage(self) -> bool:
+        """Always true."""
         return True
 
 
@@ -73,6 +87,12 @@ def wrap(error: psycopg.Error) -> DatabaseError:
 
     Row values never enter the message: PostgreSQL puts them in DETAIL, which is left out.
     """
+    wrapped = _wrap(error)
+    wrapped.refusal = refusal(error)
+    return wrapped
+
+
+def _wrap(error: psycopg.Error) -> DatabaseError:
     state = error.sqlstate
     said = (error.diag.message_primary or str(error) or type(error).__name__).strip()
     if isinstance(error, pg.UniqueViolation):
@@ -84,7 +104,7 @@ def wrap(error: psycopg.Error) -> DatabaseError:
     if state is not None and state.startswith(_CONNECTION_STATES):
         return ConnectionLost(said, sqlstate=state)
     if state == "53100":
-        said += "; nothing is half-done: free space on the server and run the same command again"
+        said += "; free space on the server: nothing is half-done"
     hint = f" ({error.diag.message_hint})" if error.diag.message_hint else ""
     return DatabaseError(f"{said}{hint}", sqlstate=state)
 

@@ -18,11 +18,12 @@ from migrator.events import Observer
 from migrator.migration import Migration, Step
 from migrator.progress import observing
 from migrator.request import Limits, Request, with_defaults
-from migrator.retry import retrying
+from migrator.retry import ATTEMPTS, retrying
 from migrator.runner import Outcome, Runner
 from migrator.states import RunState
 from migrator.stop import StopSignal
 from sql.database import Database
+from sql.errors import ConnectionLost
 
 MOST_WORKERS = 4
 _DEFAULT_WORKERS = min(os.cpu_count() or 1, MOST_WORKERS)
@@ -225,7 +226,10 @@ def run_request(
     try:
         outcome = runner.migrate()
     except Stopped as stopped:
-        body = retrying(lambda: _at_rest(database, request), 0, observers, stop)
+        try:
+            body = retrying(lambda: _at_rest(database, request), 0, observers, stop, attempts=_attempts(stopped))
+        except ConnectionLost:
+            raise stopped from None  # there is nobody left to ask how far it came
         body["error"] = str(stopped)
         body["resumed"] = runner.outcome is not None and runner.outcome.is_resumed
         return body, Exit.STOPPED
@@ -234,6 +238,11 @@ def run_request(
         lambda: report.migrate_report(database, _step(database, request), outcome), outcome.run_id, observers, stop
     )
     return body, _code(outcome, body)
+
+
+def _attempts(stopped: Stopped) -> int:
+    """Return how often to ask for a report; a server that was given up is asked once more only."""
+    return 1 if isinstance(stopped.__cause__, ConnectionLost) else ATTEMPTS
 
 
 def _code(outcome: Outcome, body: dict[str, Any]) -> Exit:

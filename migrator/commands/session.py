@@ -16,6 +16,7 @@ from sql.database import Database
 from sql.embedded import EmbeddedServer
 from sql.errors import DatabaseError
 from sql.server_errors import EmbeddedServerError
+from sql.silence import SilenceWatch
 from tags.starter import MalformedStarterError
 
 Arguments = ParamSpec("Arguments")
@@ -53,7 +54,8 @@ class Session:
             click.echo(f"segue: no DATABASE_URL, so the embedded PostgreSQL in {self.home} is started", err=True)
         database = Database(self.url or self.server.up(), lock_timeout_ms=self.lock_timeout_ms)
         try:
-            yield database
+            with SilenceWatch(database):
+                yield database
         finally:
             database.close()
 

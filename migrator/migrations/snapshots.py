@@ -92,6 +92,11 @@ class SnapshotsStep(SnapshotsImage):
         transaction.run("snapshots_changes.forget_recorded", None, **values)
         self._chunk(transaction, self.source.page_of_keys(), _MEND, values)
 
+    def forget(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
+        """Remove the run's snapshots of these users; those that insights refer to become the application's own."""
+        transaction.run("snapshots_changes.forget_users", self.fragments, run_id=context.run_id, keys=keys)
+        transaction.run("snapshots_changes.forget_recorded", run_id=context.run_id, keys=keys)
+
     def recount(self, transaction: Transaction, context: Context, within: KeyRange) -> Converted:
         """Take a range's accounting anew from plays and features; what was created, from the table."""
         page, bounds = self.source.whole(within)

@@ -112,10 +112,14 @@ class ThemesStep(ThemesImage):
     def reconvert(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
         """Forget what the run made of these songs and convert them again."""
         values = {**self._values(context), "keys": keys}
-        transaction.run("themes.forget_songs", self.fragments, **values)
+        self.forget(transaction, context, keys)
         transaction.run("vocabulary.forget_deleted", self.fragments, run_id=context.run_id)
         self._cautious = max(self._cautious, 1)
         self._convert(transaction, context, self.source.page_of_keys(), values)
+
+    def forget(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
+        """Remove what the run made of these songs."""
+        transaction.run("themes.forget_songs", self.fragments, run_id=context.run_id, keys=keys)
 
     def recount(self, transaction: Transaction, context: Context, within: KeyRange) -> Converted:
         """Take a range's accounting anew from source and vocabulary; what was created, from the table."""

@@ -48,7 +48,7 @@ class ReadAhead:
             page: lists files.
         """
         if after is None or after != self._last:
-            self._start_anew()
+            self.start_anew()
         listed, chunk = self._taken(after, limit, at, page)
         self._last = listed[-1].path if listed else after
         following = bounded(page(self._last, limit)) if listed else []
@@ -77,7 +77,9 @@ class ReadAhead:
     def _read(self, page: list[Listed], at: datetime) -> list[Read]:
         return [self._reader.read(listed, at, self._extractor.extract, decode_sound) for listed in page]
 
-    def _start_anew(self) -> None:
+    def start_anew(self) -> None:
+        """Throw away what was read ahead, and send every shared row again."""
+        self._last = None
         if self._ahead is not None:
             self._ahead[1].cancel()
             self._thread.submit(lambda: None).result()  # the extractor is still in use until then

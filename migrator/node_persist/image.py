@@ -10,7 +10,7 @@ from psycopg import sql as psql
 from migrator.digest import Digest
 from migrator.migration import Context, Converted, Counts, Mismatch
 from migrator.node_persist.loader import Loader
-from migrator.node_persist.manifest import Listed, StoreSource, in_range, pages, sign_store
+from migrator.node_persist.manifest import Listed, StoreSource, in_range, pages, read_paths, sign_store, sound_in_range
 from migrator.node_persist.outcome import Extract
 from migrator.node_persist.plain import plain_rows
 from migrator.node_persist.reader import Reader
@@ -63,7 +63,7 @@ class StoreImage:
 
     def summed(self, transaction: Transaction, context: Context, within: KeyRange, created: Digest | None) -> Converted:
         """Return a range's accounting; None for `created` says that everything due was."""
-        row = transaction.one("files.count_range", in_range(within), run_id=context.run_id, **vars(within))
+        row = transaction.one("files.count_range", sound_in_range(within), run_id=context.run_id, **vars(within))
         expected = Digest.of(row, "expected", "due_rows")
         created = expected if created is None else created
         counts = Counts(
@@ -73,6 +73,14 @@ class StoreImage:
             **{name: int(row[name]) for name in ("elements", "linked", "merged", "blank", "quarantined")},
         )
         return Converted(row["last_key"], counts, expected, created, Digest.of(row, "source", "row_count"))
+
+    def weigh(self, transaction: Transaction, context: Context, keys: list[str]) -> tuple[int, Digest]:
+        """Return how many elements some files have by the plain path, and the digest of what is known of them."""
+        files = read_paths(transaction, context.run_id, keys)
+        elements = sum(self._read_plainly(listed, context.at).counts[0] for listed in files)
+        only = KeyRange(only=keys)
+        row = transaction.one("files.count_range", in_range(only), run_id=context.run_id, **vars(only))
+        return elements, Digest.of(row, "source", "row_count")
 
     # -- what is stored
 

@@ -99,6 +99,14 @@ class StoreSource:
         row = transaction.one("files.find_median", in_range(within), run_id=run_id, **vars(within))
         return row["median"], int(row["row_count"])
 
+    def fitting(self, transaction: Transaction, within: KeyRange, limit: int) -> int:  # noqa: ARG002
+        """Reading bounds a chunk's bytes itself."""
+        return limit
+
+    def keys_in_range(self, within: KeyRange, column: psql.Composable) -> psql.Composable:
+        """Return the condition that a column of paths lies in a range."""
+        return in_range(within, column.as_string(None).replace('"', ""))["in_range"]
+
 
 def in_range(within: KeyRange, column: str = "path") -> dict[str, psql.Composable]:
     """Return the condition that a column of paths lies in a range."""
@@ -106,8 +114,18 @@ def in_range(within: KeyRange, column: str = "path") -> dict[str, psql.Composabl
         "column": psql.SQL('{} COLLATE "C"').format(psql.Identifier(*column.split("."))),
         "key_type": psql.SQL("text"),
     }
-    parts = [compose(f"source.{bound}", fragments) for bound in ("after", "upto") if getattr(within, bound) is not None]
+    bounds = ("after", "upto", "only")
+    parts = [compose(f"source.{bound}", fragments) for bound in bounds if getattr(within, bound) is not None]
     return {"in_range": psql.SQL(" AND ").join(parts) if parts else psql.SQL("true")}
+
+
+def sound_in_range(within: KeyRange) -> dict[str, psql.Composable]:
+    """Return the condition that a path lies in a range and is not in quarantine because the database refuses it."""
+    found = in_range(within)
+    if within.aside_of is not None:
+        sound = compose("source.sound", {"column": psql.Identifier("path")})
+        found["in_range"] = psql.SQL("{} AND {}").format(found["in_range"], sound)
+    return found
 
 
 def list_store(transaction: Transaction, run_id: int, store: Store, rank: Rank, erased: Erased) -> None:
@@ -186,7 +204,7 @@ def sign_store(transaction: Transaction, store: Store) -> None:
 
 def read_page(transaction: Transaction, run_id: int, within: KeyRange, limit: int) -> list[Listed]:
     """Return the first files of a range."""
-    rows = transaction.all("files.read_page", in_range(within), run_id=run_id, limit=limit, **vars(within))
+    rows = transaction.all("files.read_page", sound_in_range(within), run_id=run_id, limit=limit, **vars(within))
     return [Listed.of(row) for row in rows]
 
 
@@ -207,7 +225,7 @@ def pages(transaction: Transaction, run_id: int, within: KeyRange, size: int) ->
     """Yield a range's files, some at a time."""
     while page := read_page(transaction, run_id, within, size):
         yield page
-        within = KeyRange(page[-1].path, within.upto)
+        within = replace(within, after=page[-1].path)
 
 
 def _known(store: Store, found: Found) -> Found:

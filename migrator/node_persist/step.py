@@ -8,6 +8,7 @@ from typing import Any
 
 from psycopg import sql as psql
 
+from migrator.digest import Digest
 from migrator.erasures import erased
 from migrator.errors import Refused
 from migrator.guards import Guards
@@ -19,7 +20,7 @@ from migrator.node_persist.manifest import Listed, list_paths, list_store, read_
 from migrator.node_persist.reader import Reader
 from migrator.node_persist.references import References
 from migrator.node_persist.rehearsal import Spool
-from migrator.node_persist.staging import Read
+from migrator.node_persist.staging import Read, make_stage
 from migrator.node_persist.store import Store
 from migrator.node_persist.tables import BULK, REFERENCES, SHARED
 from migrator.source import KeyRange
@@ -125,24 +126,58 @@ class NodePersistStep(StoreImage):
             return read_page(transaction, context.run_id, KeyRange(after, within.upto), most)
 
         staged = None
+        self._begin(transaction)
         if self._spool is not None:  # a dry run: every chunk is rolled back, so each sends all that it needs
             listed, has_more = self._spool.page(transaction, context.run_id, within.after, limit)
             chunk = self._read_again(context, listed)
         else:
             chunk, has_more = self._ahead.chunk(within.after, limit, context.at, page)
             staged = self._ahead.go_on
-        written = self.loader.write(transaction, context, _without_erased(transaction, chunk), staged=staged)
+        try:
+            written = self.loader.write(transaction, context, _without_erased(transaction, chunk), staged=staged)
+        except BaseException:
+            self._ahead.start_anew()  # what it sent is undone, wherever the next chunk begins
+            raise
         last = chunk[-1].listed.path if chunk else within.after
         done = self.summed(transaction, context, KeyRange(within.after, last), written.created)
         return replace(done, rows=written.rows, has_more=has_more)
 
     def reconvert(self, transaction: Transaction, context: Context, keys: list[str]) -> None:
         """Look at these files and the others of their users again; forget what the run made of them; convert them."""
+        self._rewrite(transaction, context, keys, is_refused=False)
+
+    def first_key(self, transaction: Transaction, context: Context, within: KeyRange) -> str | None:
+        """Return the first path of a range."""
+        if self._spool is not None:
+            listed, _ = self._spool.page(transaction, context.run_id, within.after, 1)
+        else:
+            listed = read_page(transaction, context.run_id, within, 1)
+        return listed[0].path if listed else None
+
+    def set_aside(
+        self, transaction: Transaction, context: Context, keys: list[str], *, is_known: bool
+    ) -> dict[str, tuple[int, Digest]]:
+        """Remove what the run made of these files' users; return the weights of their newest files, now `refused`."""
+        paths = self._rewrite(transaction, context, keys, is_refused=True) if is_known else keys
+        refused = transaction.all("files.refuse_files", run_id=context.run_id, paths=paths)
+        return {row["path"]: self.weigh(transaction, context, [row["path"]]) for row in refused}
+
+    def _rewrite(self, transaction: Transaction, context: Context, keys: list[str], *, is_refused: bool) -> list[str]:
+        self._begin(transaction)
         paths, users = list_paths(transaction, context.run_id, self.store, keys, self._rank(context), erased)
         self.loader.forget(transaction, context.run_id, users)
-        chunk = self._read_again(context, read_paths(transaction, context.run_id, paths))
+        chunk = [] if is_refused else self._read_again(context, read_paths(transaction, context.run_id, paths))
         self.loader.write(transaction, context, _without_erased(transaction, chunk), again=users)
         self.references.delete_orphans(transaction, context.run_id)
+        return paths
+
+    def _begin(self, transaction: Transaction) -> None:
+        """Empty the staging tables, which COMMIT does, when this transaction has written a part of a chunk before."""
+        if self._local.__dict__.get("transaction") is transaction:
+            self._ahead.start_anew()
+            make_stage(transaction)
+            transaction.run("stage.empty_stage")
+        self._local.transaction = transaction
 
     @property
     def _ahead(self) -> ReadAhead:

@@ -4,7 +4,7 @@ import secrets
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from migrator import registry, run_store
+from migrator import aside, registry, run_store
 from migrator.erasures import ERASED_PATH, ErasureKey, among_erased, begin
 from migrator.errors import MigratorError, Refused
 from migrator.lease import Lease
@@ -158,7 +158,7 @@ def _restate(database: Database, schema: str, run_id: int, migrations: Path | No
                 if not part.is_done and part.cursor == part.within.after:
                     continue  # nothing of it was converted yet
                 with database.transaction(repeatable_read=True) as transaction:
-                    recounted = step.recount(transaction, run.context, within)
+                    recounted = aside.recount(transaction, step, run.context, within)
                     run_store.restate(transaction, run.id, part.ordinal, recounted, token=lease.token)
         result.runs.append(run_id)
     except (MigratorError, DatabaseError) as error:

@@ -149,6 +149,13 @@ SELECT
 FROM segue.files
 WHERE run_id = %(run_id)s AND {in_range}
 
+-- name: refuse_files
+-- Files whose rows the database refuses; the quarantine says why.
+UPDATE segue.files
+SET outcome = 'refused', elements = 0, linked = 0, merged = 0, blank = 0, quarantined = 0, due_rows = 0, due_sum = 0, due_xor = 0
+WHERE run_id = %(run_id)s AND path = ANY(%(paths)s) AND outcome IN ('due', 'refused')
+RETURNING path
+
 -- name: count_outcomes
 SELECT outcome, count(*) AS found FROM segue.files WHERE run_id = %(run_id)s GROUP BY outcome
 

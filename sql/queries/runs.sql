@@ -181,7 +181,7 @@ SET
 WHERE run_id = %(run_id)s AND ordinal = %(ordinal)s AND lease_token = %(token)s
 
 -- name: read_quarantine
-SELECT run_id, key, pointer, payload, elements, reason, attempts, created_at
+SELECT run_id, key, pointer, payload, elements, reason, sqlstate, attempts, created_at
 FROM segue.quarantine
 WHERE run_id = %(run_id)s
 ORDER BY key, ordinal

@@ -24,3 +24,19 @@ SELECT
 
 -- name: read_revision
 SELECT version_num, (SELECT min(schema_name) FROM segue.tables) AS schema_name FROM segue.alembic_version
+
+-- name: list_states
+-- What the server does for each session, and since when; the state of another role's session is not to be seen, and
+-- counts as being at work.
+SELECT
+    pid,
+    pid = pg_backend_pid() AS is_own,
+    CASE WHEN state IS NULL OR state IN ('active', 'fastpath function call') THEN 'active' ELSE state || ' ' || state_change::text END AS state
+FROM pg_stat_activity
+WHERE datname = current_database()
+
+-- name: end_session
+-- Only while it does what it did: process numbers are used again.
+SELECT pg_terminate_backend(pid)
+FROM pg_stat_activity
+WHERE pid = %(pid)s AND state || ' ' || state_change::text = %(state)s

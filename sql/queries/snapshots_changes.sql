@@ -71,6 +71,23 @@ released AS (
 
 DELETE FROM {listening_snapshots} AS snapshot USING stale WHERE snapshot.id = stale.id AND NOT stale.is_used
 
+-- name: forget_users
+-- All of these users' snapshots, whatever they hold.
+WITH made AS (
+    SELECT snapshot.id, EXISTS (SELECT FROM {generated_insights} AS insight WHERE insight.snapshot_id = snapshot.id) AS is_used
+    FROM {listening_snapshots} AS snapshot
+    WHERE snapshot.run_id = %(run_id)s AND snapshot.user_id = ANY(%(keys)s::uuid[])
+),
+
+released AS (
+    UPDATE {listening_snapshots} AS snapshot
+    SET run_id = NULL
+    FROM made
+    WHERE snapshot.id = made.id AND made.is_used
+)
+
+DELETE FROM {listening_snapshots} AS snapshot USING made WHERE snapshot.id = made.id AND NOT made.is_used
+
 -- name: forget_recorded
 DELETE FROM segue.journal
 WHERE

@@ -62,3 +62,34 @@ SELECT {key} AS k, {value} AS v FROM {table} WHERE {conditions} ORDER BY segue.k
 -- The key in the middle of a range, to halve it.
 SELECT (percentile_disc(0.5) WITHIN GROUP (ORDER BY page.k))::text AS median, count(*) AS row_count
 FROM ({page}) AS page
+
+-- name: only
+({column}) = ANY(%(only)s::{key_type}[])
+
+-- name: sound
+-- All but the rows that a run has in quarantine as a whole.
+({column})::text NOT IN (
+    SELECT aside.key FROM segue.quarantine AS aside WHERE aside.run_id = %(aside_of)s AND aside.ordinal = 0
+)
+
+-- name: first_key
+SELECT {key}::text AS key FROM {table} WHERE {conditions} ORDER BY {key} LIMIT 1
+
+-- name: weigh_toast
+-- Bytes of a table's values that are stored beside its rows, because they are too large for a page.
+SELECT coalesce(sum(pg_relation_size(class.reltoastrelid)), 0)::bigint AS bytes
+FROM pg_class AS class
+WHERE
+    class.reltoastrelid <> 0
+    AND (class.oid = %(oid)s::oid OR class.oid IN (SELECT part.relid FROM pg_partition_tree(%(oid)s::oid::regclass) AS part))
+
+-- name: fit_page
+-- How many rows of a page are within so many bytes as they are stored; sizes are known without reading the values.
+SELECT count(*) FILTER (WHERE page.bytes <= %(most)s) AS fitting, count(*) AS row_count
+FROM (
+    SELECT sum(page.bytes) OVER (ORDER BY page.k ROWS UNBOUNDED PRECEDING) AS bytes
+    FROM ({page}) AS page
+) AS page
+
+-- name: page_of_sizes
+SELECT {key} AS k, pg_column_size({column}) AS bytes FROM {table} WHERE {conditions} ORDER BY {key} LIMIT %(limit)s

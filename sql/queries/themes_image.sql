@@ -6,6 +6,9 @@ SELECT
     bit_xor(segue.key_hash(page.k, {value_hash} # 1)) AS source_xor
 FROM ({page}) AS page
 
+-- name: count_elements
+SELECT coalesce(sum({count}), 0) AS elements FROM ({page}) AS page
+
 -- name: digest_created
 -- The links that the run made, as they are stored now.
 SELECT
@@ -58,7 +61,8 @@ quarantined AS (
     FULL JOIN (
         SELECT quarantine.key COLLATE "C" AS key, sum(quarantine.elements) AS n
         FROM segue.quarantine
-        WHERE quarantine.run_id = %(run_id)s AND {quarantine_in_range}
+        -- Rows in quarantine as a whole have ordinal 0; the page leaves them out, too.
+        WHERE quarantine.run_id = %(run_id)s AND quarantine.ordinal > 0 AND {quarantine_in_range}
         GROUP BY 1
     ) AS kept ON kept.key = due.key
     WHERE kept.n IS DISTINCT FROM due.n

@@ -78,7 +78,7 @@ whose.path = ANY(%(paths)s)
 -- name: of_quarantine
 -- A theme that happens to be a user's name is not about the user.
 (
-    (whose.key = ANY(%(paths)s) OR to_jsonb(whose)::text ~ %(mention)s)
+    (whose.key = ANY(%(paths)s) OR whose.key = %(user_id)s::text OR to_jsonb(whose)::text ~ %(mention)s)
     AND NOT EXISTS (SELECT FROM segue.runs AS run WHERE run.id = whose.run_id AND run.migration = 'themes')
 )
 

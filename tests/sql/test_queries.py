@@ -34,7 +34,7 @@ ELSEWHERE = {
 
 #: Parts of other queries; they are prepared inside those.
 PARTS = re.compile(
-    r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto)$|constraints\.foreign_key_to_songs$|users\.of_"
+    r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto|only|sound)$|constraints\.foreign_key_to_songs$|users\.of_"
     r"|snapshots\.(plays|source_of_days|frame|average|deviation|made_|mended_|recorded_|stored_columns)|snapshots_changes\.heard_now"
     r"|snapshots_image\.(expected_frame|expected_plays|mood|as_stored|this_frame)"
     r"|search\.bytes_of_|stage\.merged|node_persist\.of_staged_|references\.(refers|hash_of_|run_of_row|is_as_written|record_written|user_without_file)"
@@ -72,6 +72,7 @@ def fragments_for(step) -> dict[str, psql.Composable]:
         "target_name": psql.Literal("public.song_tags"),
         "link_in_range": step.source.in_range(KeyRange("a", "b"), psql.Identifier("link", "song_id")),
         "quarantine_in_range": step.source.in_range(KeyRange("a", "b"), psql.SQL("quarantine.key::uuid")),
+        "key_in_range": step.source.keys_in_range(KeyRange("a", "b"), psql.Identifier("quarantine", "key")),
         "stored_in_range": psql.SQL("true"),
         "columns": psql.SQL("song_id, tag_id"),
         "stored_columns": psql.SQL("stored.song_id, stored.tag_id"),
