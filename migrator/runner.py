@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from migrator import repair, run_store
 from migrator.choice import choose_run, is_still_true, reread
 from migrator.chunk_size import FIRST_SIZE
+from migrator.claims import offer, send_home
 from migrator.errors import LeaseLost, Stopped
 from migrator.events import Observer, PhaseStarted, RunClosed, tell
 from migrator.lease import Lease
@@ -22,10 +23,8 @@ from migrator.run_store import Partition, Run
 from migrator.set_controls import change_controls
 from migrator.states import RunState
 from migrator.stop import StopSignal
-from migrator.throttle import Throttle
 from migrator.validation import Validation, quick_check, validate
-from migrator.worker import Budget, Work
-from migrator.worker_process import chunks_of_workers
+from migrator.work import convert
 from sql.database import Database, Transaction
 
 Result = TypeVar("Result")
@@ -39,6 +38,7 @@ class Outcome:
     status: RunState
     is_resumed: bool = False
     is_unchanged: bool = False
+    has_joined: bool = False
     caught_up: int = 0
     validation: Validation | None = None
     seconds: float = 0.0
@@ -75,8 +75,12 @@ class Runner:
         outcome = self.outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         if run.status is RunState.COMPLETE and is_still_true(self.database, step, run):
             return self._look_again(step, run, outcome)
-        self._run_id = run.id
-        with Lease(self.database, run, self.stop) as lease:
+        return self.lead(step, run, outcome)
+
+    def lead(self, step: Step, run: Run, outcome: Outcome) -> Outcome:
+        """Take the run's lease and do what is left to do; raises what `migrate` does."""
+        self._run_id, self._started = run.id, self._started or time.monotonic()
+        with Lease(self.database, run, self.stop, is_exclusive=False) as lease:
             self._token = lease.token
             try:
                 self._work(step, self._reread(run), lease, outcome)
@@ -133,26 +137,11 @@ class Runner:
         if run.status is not RunState.MIGRATING:
             self._move(run, lease, RunState.MIGRATING)
         tell(self.observers, PhaseStarted(run.id, "migrating", run.row["total_rows"]))
-        budget = Budget(
-            self.request.limits,
-            self.stop,
-            sum(part.counts.rows for part in partitions),
-            sum(part.counts.quarantined_rows for part in partitions),
+        shares = self._retrying(
+            run.id, lambda: offer(self.database, run.id, lease.token, partitions, self.request.workers)
         )
-        tables = [step.fragments[target].as_string(None) for target in step.targets]
         controls = self._retrying(run.id, lambda: change_controls(self.database, run.id, self.request.controls))
-        throttle = Throttle(
-            self.database, run.id, lease.token, tables, self.stop, self.observers, controls, budget.watch
-        )
-        Work(
-            run.id,
-            chunks_of_workers(self.database, self.request, step, run.context, lease.token, len(partitions), self.stop),
-            self.stop,
-            budget,
-            self.observers,
-            self.request.batch_size,
-            throttle,
-        ).convert_all(partitions, self.request.workers)
+        convert(self.database, self.request, step, run, lease.token, self.stop, self.observers, controls, shares)
         self._check_stop()
 
     def _plan(self, step: Step, run: Run, lease: Lease) -> Run:
@@ -169,6 +158,7 @@ class Runner:
                     return current
                 context = current.context
                 decided = {**step.prepare(transaction, context), "decisions": run_store.decisions_digest(transaction)}
+                decided["schema"] = self.request.schema
                 total = step.source.count(transaction, run.id)
                 for ordinal, within in enumerate(step.source.cut(transaction, run.id, total, self.request.workers)):
                     transaction.run(
@@ -253,7 +243,7 @@ class Runner:
     # -- small things
 
     def _reread(self, run: Run) -> Run:
-        return self._retrying(run.id, lambda: reread(self.database, run))
+        return self._retrying(run.id, lambda: reread(self.database, run, is_joining=self.request.is_joining))
 
     def _partitions(self, run: Run) -> list[Partition]:
         def read() -> list[Partition]:
@@ -280,6 +270,8 @@ class Runner:
 
     def _close(self, run: Run, lease: Lease, to: RunState, reason: str | None) -> None:
         self.stop.is_aborting = False
+        request = "cancel" if to is RunState.CANCELLED else "pause"
+        self._retrying(run.id, lambda: send_home(self.database, run.id, request))
         detail = {"reason": reason}
         self._retrying(
             run.id,

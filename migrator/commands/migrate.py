@@ -13,6 +13,7 @@ from migrator.commands.session import Session, command, json_option, print_json
 from migrator.controls import Controls
 from migrator.dry_run import rehearse
 from migrator.errors import Exit, Stopped, UsageError
+from migrator.join import Joiner
 from migrator.migration import Migration, Step
 from migrator.progress import observing
 from migrator.request import Limits, Request, with_defaults
@@ -96,6 +97,13 @@ def migration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Start a new run; refused while one is unfinished.",
 )
 @click.option(
+    "--join",
+    is_flag=True,
+    envvar="SEGUE_JOIN",
+    show_envvar=True,
+    help="Share the work of a run that another process, on this or another machine, has begun.",
+)
+@click.option(
     "--max-errors",
     envvar="SEGUE_MAX_ERRORS",
     show_envvar=True,
@@ -142,6 +150,8 @@ def migrate(session: Session, /, *, name: str, dry_run: bool, as_json: bool, **o
     """
     if options["validate"] and options["skip_validation"]:
         raise UsageError("--validate and --skip-validation exclude each other; give one of them")
+    if options["join"] and (dry_run or options["fresh"]):
+        raise UsageError("--join works on a run that is under way; leave out --dry-run and --fresh")
     known = registry.discover(session.migrations)
     request = _request(registry.get(name, known), session, options)
     with session.database() as database, observing() as observers:
@@ -167,6 +177,7 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
         "skip_validation",
         "workers",
         "fresh",
+        "join",
         "batch_size",
         "max_errors",
         "max_seconds",
@@ -201,6 +212,7 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
             validation="full" if options["validate"] else "none" if options["skip_validation"] else "quick",
             limits=Limits(options["max_seconds"], options["max_chunks"], options["max_errors"]),
             controls=_assignments(options["nice"], options["assignments"]),
+            is_joining=options["join"],
         )
     )
 
@@ -213,7 +225,7 @@ def _assignments(nice: float | None, given: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _run(database: Database, request: Request, stop: StopSignal, observers: Any) -> tuple[dict[str, Any], Exit]:
-    runner = Runner(database, request, stop, observers)
+    runner = (Joiner if request.is_joining else Runner)(database, request, stop, observers)
     try:
         outcome = runner.migrate()
     except Stopped as stopped:

@@ -62,3 +62,11 @@ SELECT {key} AS k, {value} AS v FROM {table} WHERE {conditions} ORDER BY segue.k
 -- The key in the middle of a range, to halve it.
 SELECT (percentile_disc(0.5) WITHIN GROUP (ORDER BY page.k))::text AS median, count(*) AS row_count
 FROM ({page}) AS page
+
+-- name: halve_keys
+-- The middle of a range by a sample of the table's keys, and about how many rows the range has.
+SELECT
+    (percentile_disc(0.5) WITHIN GROUP (ORDER BY {key}))::text AS median,
+    round(count(*) * 100 / %(percent)s::float8)::bigint AS row_count
+FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
+WHERE {conditions}
