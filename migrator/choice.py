@@ -49,7 +49,7 @@ def reread(database: Database, run: Run, *, is_joining: bool = False) -> Run:
     """
     with database.transaction() as transaction:
         current = run_store.find(transaction, run.id)
-    if current.status not in (UNDER_WAY if is_joining else RESUMABLE) | {RunState.COMPLETE}:
+    if current.status not in (UNDER_WAY if is_joining else RESUMABLE | {RunState.COMPLETE}):
         raise Refused(f"run {run.id} has become {current.status} meanwhile; see: segue status {run.id}")
     return current
 
@@ -81,11 +81,8 @@ def require_same_settings(run: Run, request: Request) -> None:
     Raises:
         SettingsDiffer: naming each difference.
     """
-    differences = {} if _has_same_settings(run, request) else _differences(run, request)
-    if (schema := run.plan.get("schema", request.schema)) != request.schema:
-        differences["schema"] = (schema, request.schema)
-    if differences:
-        raise SettingsDiffer(run.id, differences)
+    if not _has_same_settings(run, request):
+        raise SettingsDiffer(run.id, _differences(run, request))
 
 
 def _has_same_settings(run: Run, request: Request) -> bool:

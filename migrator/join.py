@@ -81,7 +81,10 @@ class Joiner:
             if run.status is RunState.MIGRATING and run.row["request"] is None:
                 self._take_part(run)
             if not self.stop.is_set and not self._is_led(run.id):
-                led = self._lead(run, outcome)
+                run = self._reread(run.id)
+                if run.row["request"]:  # its leader died before it could obey
+                    self._stopped(run.id, run.row["request"])
+                led = self._lead(run, outcome) if run.status in UNDER_WAY else None
                 if led is not None:
                     return led
             self.stop.sleep(POLL_SECONDS)
@@ -140,7 +143,7 @@ class Joiner:
     def _is_led(self, run_id: int) -> bool:
         def look() -> bool:
             with self.database.transaction() as transaction:
-                return run_store.is_held(transaction, run_id)
+                return bool(transaction.one("claims.is_led", run_id=run_id)["is_led"])
 
         return self._retrying(run_id, look)
 

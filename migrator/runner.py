@@ -158,7 +158,6 @@ class Runner:
                     return current
                 context = current.context
                 decided = {**step.prepare(transaction, context), "decisions": run_store.decisions_digest(transaction)}
-                decided["schema"] = self.request.schema
                 total = step.source.count(transaction, run.id)
                 for ordinal, within in enumerate(step.source.cut(transaction, run.id, total, self.request.workers)):
                     transaction.run(

@@ -176,3 +176,9 @@ WHERE live.run_id = %(run_id)s AND live.is_live AND NOT live.is_leader
 
 -- name: list_own
 SELECT ordinal FROM segue.partitions WHERE run_id = %(run_id)s AND lease_token = %(token)s AND NOT is_done
+
+-- name: is_led
+-- With some patience, so that a joiner does not take the lead from a leader that only lost its connection.
+SELECT EXISTS (
+    SELECT FROM segue.holders AS live WHERE live.run_id = %(run_id)s AND live.is_leader AND live.is_live
+) AS is_led

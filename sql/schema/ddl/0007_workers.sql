@@ -16,6 +16,8 @@ CREATE INDEX workers_run_id ON segue.workers (run_id);
 
 -- Who holds what, and whether it is alive: its lease goes on and its session is on the server (or behind a pooler).
 -- (Another role's session shows no start time; then its process id has to do, on the side of caution.)
+-- A session that is gone may come back: after a lost connection, or when the server itself was restarted, a heartbeat
+-- needs some seconds to show its new one. So a lease of 30 s that was renewed in the last 10 counts without a session.
 CREATE VIEW segue.holders AS
 SELECT
     held.run_id,
@@ -23,8 +25,10 @@ SELECT
     held.holder,
     held.held_since,
     held.is_leader,
-    held.lease_until > clock_timestamp() AND (
+    pg_postmaster_start_time() > clock_timestamp() - interval '10 seconds'
+    OR held.lease_until > clock_timestamp() AND (
         held.backend_pid IS NULL
+        OR held.lease_until > clock_timestamp() + interval '20 seconds'
         OR EXISTS (
             SELECT FROM pg_stat_activity AS other
             WHERE
