@@ -48,7 +48,7 @@ class Machine:
             "SEGUE_HOME": str(home / "segue"),
             "DATABASE_URL": url,
         }
-        self._files = [open(home / f"{stream}-{id(self)}", "w+") for stream in ("out", "err")]  # noqa: SIM115 - closed in `end`
+        self._files = [(home / f"{stream}-{id(self)}").open("w+") for stream in ("out", "err")]
         self.process = subprocess.Popen(
             [sys.executable, "-c", HASTY, stop_at[0], str(stop_at[1]), *arguments],
             cwd=home,
