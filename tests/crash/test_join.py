@@ -14,26 +14,12 @@ from tests.crash.machines import Machine, shared_image
 from tests.crash.state import THEMES, song_id
 
 #: So many songs that three machines have something to do, and an order of magnitude more chunks than machines.
-SONGS = [(song_id(number), THEMES[number % 8]) for number in range(1, 401)]
+SONGS = [(song_id(number), THEMES[number % 8]) for number in range(1, 257)]
 LEAD = ("migrate", "-b", "5", "--workers", "1", "--json")
 JOIN = (*LEAD, "--join")
 #: Sleeps beside the work, so that those who join find some.
 SLOWLY = ("--nice", "6")
 AT_WORK = "SELECT count(DISTINCT lease_token) FROM segue.partitions WHERE NOT is_done AND lease_token IS NOT NULL"
-
-
-@pytest.fixture
-def start(database_url, tmp_path):
-    """Start `segue` as if on a machine of its own; it is killed in the end whatever happens."""
-    started = []
-
-    def begin(name: str, *arguments: str, stop_at: tuple[str, int] = ("", 0), url: str = database_url) -> Machine:
-        started.append(Machine(name, url, tmp_path / name, *arguments, stop_at=stop_at))
-        return started[-1]
-
-    yield begin
-    for machine in started:
-        machine.kill()
 
 
 @pytest.fixture
@@ -76,7 +62,7 @@ def test_three_machines_share_a_run(clean, start, look, database_url, segue) -> 
     ends = [machine.end() for machine in machines]
     assert [4, 4, 4] == [code for code, _, _ in ends], ends
     assert [False, True, True] == [body["joined"] for _, body, _ in ends]
-    assert {("complete", 400, True)} == {
+    assert {("complete", len(SONGS), True)} == {
         (b["status"], b["rows"]["processed"], b["digest"]["equal"]) for _, b, _ in ends
     }
     assert clean == shared_image(database_url)
@@ -125,9 +111,9 @@ def test_a_superseded_joiner_cannot_commit(point, clean, start, look, database_u
     wait_until(lambda: _state(joiner) == "T", "the joiner sleeps")
     before = look("SELECT row_count FROM segue.partitions ORDER BY ordinal DESC LIMIT 1")
     code, body, said = leader.end()
-    assert (4, 400) == (code, body["rows"]["processed"]), said
+    assert (4, len(SONGS)) == (code, body["rows"]["processed"]), said
     assert look("SELECT row_count FROM segue.partitions WHERE ordinal = 1") > before
-    os.kill(joiner.process.pid, signal.SIGCONT)
+    os.kill(joiner.pid, signal.SIGCONT)
     code, _, said = joiner.end()
     # The run is complete when it wakes: its chunk fails, and it says how the run has ended; or that it was superseded.
     assert code in {4, 5}, said
@@ -146,7 +132,7 @@ def test_a_superseded_joiner_says_so(clean, start, look, database_url) -> None:
         taken = rival.execute(
             f"UPDATE segue.partitions SET lease_token = NULL WHERE {mine} RETURNING ordinal, row_count"
         ).fetchall()
-        os.kill(joiner.process.pid, signal.SIGCONT)
+        os.kill(joiner.pid, signal.SIGCONT)
         code, _, said = joiner.end()
         assert 5 == code, said
         assert "another worker has gone on from this checkpoint" in said
@@ -182,11 +168,11 @@ def test_pause_and_cancel_reach_a_joiner(command, state, clean, start, look, seg
 def test_who_leaves_is_replaced_and_who_leads_closes(clean, start, look, database_url) -> None:
     """A joiner's Ctrl-C takes only itself out, at once; the leader's pauses the run for all."""
     leader, joiner, other = three(start, look)
-    joiner.process.send_signal(signal.SIGINT)
+    joiner.send_signal(signal.SIGINT)
     code, body, said = joiner.end()
     assert (6, "migrating") == (code, body["status"]), said
     assert look("SELECT count(*) FROM segue.workers") == 1
-    leader.process.send_signal(signal.SIGINT)
+    leader.send_signal(signal.SIGINT)
     assert [(6, "paused")] * 2 == [(code, body["status"]) for code, body, _ in (leader.end(), other.end())]
     code, _, said = start("eve", *LEAD).end()
     assert 4 == code, said
@@ -236,4 +222,4 @@ def test_a_rollback_waits_for_joiners(clean, start, look, segue, database_url) -
 
 
 def _state(machine: Machine) -> str:
-    return Path(f"/proc/{machine.process.pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return Path(f"/proc/{machine.pid}/stat").read_text().rpartition(")")[2].split()[0]

@@ -1,13 +1,10 @@
 """Everything goes through a PgBouncer in transaction mode, where no session is anybody's own."""
 
-import os
-import signal
-
 import psycopg
 import pytest
 
 from tests.crash.conftest import wait_until
-from tests.crash.machines import Machine, shared_image
+from tests.crash.machines import shared_image
 from tests.crash.state import SONGS, image, legacy
 from tests.crash.test_join import JOIN, LEAD
 from tests.crash.test_join import SONGS as MANY
@@ -56,7 +53,12 @@ def test_the_life_of_a_run(songs, connection, database_url, pooled_url, copy_of,
         return code
 
     assert 0 == run("migrate", "--dry-run", "--json")
-    for point in ("after:runs.save_plan", "after:themes.convert", "after:runs.save_checkpoint#2", "after:runs.save_total"):
+    for point in (
+        "after:runs.save_plan",
+        "after:themes.convert",
+        "after:runs.save_checkpoint#2",
+        "after:runs.save_total",
+    ):
         assert -9 == run(*MIGRATE, failpoint=point), point
         # The dead process's sessions live on in the pool, so only its lease says that it is gone.
         assert 5 == zygotes[0].run(pooled_url, *MIGRATE)[0]
@@ -78,25 +80,20 @@ def test_the_life_of_a_run(songs, connection, database_url, pooled_url, copy_of,
         assert before == snapshot(of=looking)
 
 
-def test_machines_share_a_run_through_it(songs, connection, database_url, pooled_url, copy_of, zygotes, tmp_path) -> None:
+def test_machines_share_a_run_through_it(songs, connection, database_url, pooled_url, copy_of, zygotes, start) -> None:
     """Three join and one is killed; its lease has to run out before another gets its partition, and then does."""
     songs(MANY)
     connection.close()
     with copy_of(database_url) as url:
         assert 4 == zygotes[0].run(url, *LEAD)[0]
         clean = shared_image(url)
-    machines = [Machine("ann", pooled_url, tmp_path / "ann", *LEAD, "--nice", "6")]
-    try:
-        status = "SELECT status = 'migrating' FROM segue.runs"
-        wait_until(lambda: look(database_url, status), "the run is under way")
-        machines += [Machine(name, pooled_url, tmp_path / name, *JOIN) for name in ("bob", "cid")]
-        at_work = "SELECT count(DISTINCT lease_token) FROM segue.partitions WHERE NOT is_done AND lease_token IS NOT NULL"
-        wait_until(lambda: look(database_url, at_work) == 3 or not machines[0].is_running, "three are at work")
-        os.kill(machines[1].process.pid, signal.SIGKILL)
-        assert [4, 4] == [machines[number].end()[0] for number in (0, 2)]
-    finally:
-        for machine in machines:
-            machine.kill()
+    leader = start("ann", *LEAD, "--nice", "6", url=pooled_url)
+    wait_until(lambda: look(database_url, "SELECT status = 'migrating' FROM segue.runs"), "the run is under way")
+    killed, other = (start(name, *JOIN, url=pooled_url) for name in ("bob", "cid"))
+    at_work = "SELECT count(DISTINCT lease_token) FROM segue.partitions WHERE NOT is_done AND lease_token IS NOT NULL"
+    wait_until(lambda: look(database_url, at_work) == 3 or not leader.is_running, "three are at work")
+    killed.kill()
+    assert [4, 4] == [machine.end()[0] for machine in (leader, other)]
     with psycopg.connect(database_url) as admin:
         admin.execute("DELETE FROM segue.workers")  # the killed one's, which nobody needs to clear away
     assert clean == shared_image(database_url)
