@@ -5,7 +5,7 @@ from migrator.errors import Refused, RunHeld, SettingsDiffer
 from migrator.migration import Step
 from migrator.request import Request
 from migrator.run_store import Run
-from migrator.states import RESUMABLE, RunState
+from migrator.states import RESUMABLE, UNDER_WAY, RunState
 from sql.database import Database
 from sql.errors import UniqueViolation
 
@@ -31,8 +31,7 @@ def choose_run(database: Database, request: Request) -> tuple[Run, bool]:
                 f"run {last.id} is unfinished ({last.status}); "
                 f"resume it without --fresh, or 'segue rollback {last.id}' first"
             )
-        if not _has_same_settings(last, request):
-            raise SettingsDiffer(last.id, _differences(last, request))
+        require_same_settings(last, request)
         return last, True
     is_complete = last is not None and last.status is RunState.COMPLETE
     if last is not None and is_complete and not request.is_fresh and _has_same_settings(last, request):
@@ -40,15 +39,17 @@ def choose_run(database: Database, request: Request) -> tuple[Run, bool]:
     return _create(database, request), False
 
 
-def reread(database: Database, run: Run) -> Run:
+def reread(database: Database, run: Run, *, is_joining: bool = False) -> Run:
     """Look at the run again now that it is ours: its last holder may have moved it meanwhile.
+
+    A joiner that takes the lead of a run does not wake one that somebody has put to rest.
 
     Raises:
         Refused: there is nothing left to do in it.
     """
     with database.transaction() as transaction:
         current = run_store.find(transaction, run.id)
-    if current.status not in RESUMABLE | {RunState.COMPLETE}:
+    if current.status not in (UNDER_WAY if is_joining else RESUMABLE | {RunState.COMPLETE}):
         raise Refused(f"run {run.id} has become {current.status} meanwhile; see: segue status {run.id}")
     return current
 
@@ -72,6 +73,16 @@ def _create(database: Database, request: Request) -> Run:
         assert rival is not None
         since = (rival.row["held_since"] or rival.row["created_at"]).isoformat(timespec="seconds")
         raise RunHeld(rival.id, rival.row["holder"] or "another process", since) from None
+
+
+def require_same_settings(run: Run, request: Request) -> None:
+    """Let only a request with the run's own settings work on it.
+
+    Raises:
+        SettingsDiffer: naming each difference.
+    """
+    if not _has_same_settings(run, request):
+        raise SettingsDiffer(run.id, _differences(run, request))
 
 
 def _has_same_settings(run: Run, request: Request) -> bool:

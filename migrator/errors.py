@@ -61,7 +61,8 @@ class RunHeld(Refused):
     def __init__(self, run_id: int, holder: str, since: str) -> None:
         super().__init__(
             f"run {run_id} is held by {holder} since {since}; wait for it, or stop that process "
-            "(a dead holder is noticed at once on a direct connection, within 30 s through a pooler)"
+            "(a dead holder is noticed at once on a direct connection - one that joined, in 10 s - and within 30 s "
+            "through a pooler)"
         )
 
 

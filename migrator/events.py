@@ -73,6 +73,14 @@ class RowsRemoved(Event):
 
 
 @dataclass(frozen=True)
+class RunAdvanced(Event):
+    """How far all processes that work on the run are; told about once a second while there are several."""
+
+    rows: int
+    quarantined: int
+
+
+@dataclass(frozen=True)
 class RunClosed(Event):
     """The run stopped: complete, paused, failed, cancelled or rolled back."""
 

@@ -27,10 +27,12 @@ class Lease:
         database: where the run is.
         run: which one.
         stop: set when the run's `request` says pause or cancel, or the lease is lost.
+        is_exclusive: takes the whole run and is refused while joiners work on it; otherwise they keep their partitions.
     """
 
-    def __init__(self, database: Database, run: Run, stop: StopSignal) -> None:
+    def __init__(self, database: Database, run: Run, stop: StopSignal, *, is_exclusive: bool = True) -> None:
         self._database = database
+        self._is_exclusive = is_exclusive
         self._run = run
         self._stop = stop
         self._ended = threading.Event()
@@ -67,7 +69,8 @@ class Lease:
                 self._ended.wait(1)
             except (RunHeld, LeaseLost) as error:
                 self._failure = error
-                self._stop.set("lease lost")
+                if self._claimed.is_set():
+                    self._stop.set("lease lost")
                 self._claimed.set()
                 return
 
@@ -84,19 +87,27 @@ class Lease:
         wait = 0  # right after a reconnection the lease shows the new session at once
         while not self._ended.wait(wait):
             wait = HEARTBEAT_SECONDS
-            row = session.first("runs.renew_lease", **values)
-            if row is None:
+            if not self._renew(session, values):
                 raise LeaseLost(f"run {self._run.id} was taken over by another process")
-            if row["request"]:
-                self._stop.set(row["request"])
-        session.run("runs.release_run", run_id=self._run.id, token=self.token, seconds=self.work_seconds)
+        self._release(session)
 
     def _claim(self, session: Transaction, values: dict[str, Any]) -> None:
-        if not session.all("runs.claim_run", **values, holder=run_store.actor()):
-            row = session.one("runs.find_run", run_id=self._run.id)
-            since = row["held_since"].isoformat(timespec="seconds") if row["held_since"] else "a moment ago"
-            raise RunHeld(self._run.id, row["holder"] or "another process", since)
-        session.run("runs.fence_partitions", run_id=self._run.id, token=self.token)
+        is_exclusive = self._is_exclusive
+        if not session.all("runs.claim_run", **values, holder=run_store.actor(), is_exclusive=is_exclusive):
+            row = session.first("claims.list_holders", run_id=self._run.id) or {}
+            since = row["held_since"].isoformat(timespec="seconds") if row.get("held_since") else "a moment ago"
+            raise RunHeld(self._run.id, row.get("holder") or "another process", since)
+        session.run("runs.fence_partitions", run_id=self._run.id, token=self.token, is_exclusive=is_exclusive)
+
+    def _renew(self, session: Transaction, values: dict[str, Any]) -> bool:
+        """Hold it for longer and hear what is asked of the run; False when it is lost."""
+        row = session.first("runs.renew_lease", **values)
+        if row is not None and row["request"]:
+            self._stop.set(row["request"])
+        return row is not None
+
+    def _release(self, session: Transaction) -> None:
+        session.run("runs.release_run", run_id=self._run.id, token=self.token, seconds=self.work_seconds)
 
 
 def session_pid(session: Transaction) -> int | None:

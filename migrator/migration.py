@@ -11,6 +11,7 @@ from psycopg import sql as psql
 from migrator.accounting import Converted as Converted  # noqa: PLC0414 - authors find both here
 from migrator.accounting import Counts as Counts  # noqa: PLC0414
 from migrator.digest import Digest
+from migrator.divisible import Divisible
 from migrator.source import KeyRange
 from sql.database import Transaction
 
@@ -67,7 +68,7 @@ class Preview:
     notes: tuple[str, ...] = ()
 
 
-class Source(Protocol):
+class Source(Divisible, Protocol):
     """Where rows come from: countable, and ordered by a key that is text, so that it can be cut into ranges.
 
     `run_id` says whose rows are meant where a run keeps a list of its own; a table has the same rows for every run.
@@ -93,10 +94,6 @@ class Source(Protocol):
 
     def cut(self, transaction: Transaction, run_id: int, total: int, workers: int) -> list[KeyRange]:
         """Cut the keys into ranges of about equal size, one per worker or more; the last one is open."""
-        ...
-
-    def median(self, transaction: Transaction, run_id: int, within: KeyRange) -> tuple[str | None, int]:
-        """Return the middle key of a range and how many rows it has."""
         ...
 
     def fitting(self, transaction: Transaction, within: KeyRange, limit: int) -> int:

@@ -6,7 +6,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from migrator.events import ChunkCommitted, ChunkRetried, Event, Observer, PhaseStarted, RunClosed, Throttled
+from migrator.events import (
+    ChunkCommitted,
+    ChunkRetried,
+    Event,
+    Observer,
+    PhaseStarted,
+    RunAdvanced,
+    RunClosed,
+    Throttled,
+)
 from monitoring.logs import logger
 
 
@@ -36,6 +45,8 @@ class Meter:
             self.note = f"retry {event.attempt} in {event.wait_seconds:.1f} s: {event.reason}"
         elif isinstance(event, Throttled):
             self.note = f"waiting {event.seconds:.0f} s: {event.reason}"
+        elif isinstance(event, RunAdvanced):
+            self.rows, self.quarantined = event.rows, event.quarantined
         elif isinstance(event, RunClosed):
             self.phase = event.status
 

@@ -11,7 +11,7 @@ from migrator.removal import RolledBack
 from migrator.run_store import Run
 from migrator.runner import Outcome
 from migrator.states import RunState
-from sql.database import Database, Transaction
+from sql.database import Database, Row, Transaction
 
 #: Quarantined rows listed in a report; `segue quarantine list` has them all.
 MOST_ERRORS = 20
@@ -27,7 +27,10 @@ def migrate_report(database: Database, step: Step, outcome: Outcome) -> dict[str
     body["caught_up"] = outcome.caught_up
     if outcome.is_unchanged:
         body["created"] = dict.fromkeys(body["created"], 0)
-    if outcome.validation is None:
+    body["joined"] = outcome.has_joined
+    if outcome.has_joined:
+        pass  # its leader has compared, and what it found is the run's
+    elif outcome.validation is None:
         body["digest"].update(actual=None, equal=None)  # an earlier comparison says nothing about now
     else:
         checked = outcome.validation
@@ -69,6 +72,8 @@ def run_report(transaction: Transaction, run: Run, step: Step | None) -> dict[st
         "settings": dict(run.settings),
         "validated_equal": validation["equal"] if validation else None,
         "held_by": run.row["holder"] if run_store.is_held(transaction, run.id) else None,
+        "partitions": {"total": len(parts), "done": sum(part.is_done for part in parts)},
+        "workers": [_worker(row) for row in transaction.all("claims.list_holders", run_id=run.id)],
         "throttled": run.row["throttled"],
         "started_at": run.row["created_at"].isoformat(),
         "finished_at": run.row["finished_at"].isoformat() if run.row["finished_at"] else None,
@@ -143,6 +148,16 @@ def _created(transaction: Transaction, run: Run, step: Step, counts: Counts) -> 
         if name == step.counted
         else transaction.one("rollback.count_rows", {"target": names[name]}, run_id=run.id)["found"]
         for name in step.targets
+    }
+
+
+def _worker(row: Row) -> dict[str, Any]:
+    """Return a live process of a run, with what it holds."""
+    return {
+        "holder": row["holder"],
+        "since": row["held_since"].isoformat(),
+        "leads": row["is_leader"],
+        "partitions": row["partitions"],
     }
 
 

@@ -48,6 +48,7 @@ class Request:
         is_fresh: start a new run even when the last one is complete.
         validation: `quick` reads back what was written, `full` recomputes everything, `none` trusts the checkpoints.
         limits: when to stop early.
+        is_joining: work on the run that another process leads, and lead it only when that process dies.
         controls: assignments such as `nice=1`, which the run keeps; see `migrator.controls`.
     """
 
@@ -60,6 +61,7 @@ class Request:
     validation: str = "quick"
     limits: Limits = field(default_factory=Limits)
     controls: tuple[str, ...] = ()
+    is_joining: bool = False
 
 
 def with_defaults(request: Request) -> Request:

@@ -17,6 +17,7 @@ from migrator.migration import Context, Converted, Counts
 from migrator.source import KeyRange
 from migrator.states import TRANSITIONS, RunState
 from sql.database import Row, Transaction
+from sql.errors import DatabaseError
 
 
 @dataclass(frozen=True)
@@ -129,7 +130,7 @@ def latest(transaction: Transaction, migration: str) -> Run | None:
 
 
 def partitions(transaction: Transaction, run_id: int) -> list[Partition]:
-    """Return a run's partitions in key order."""
+    """Return a run's partitions; those cut off from others come last."""
     return [Partition.of(row) for row in transaction.all("runs.read_partitions", run_id=run_id)]
 
 
@@ -173,6 +174,8 @@ def move(
     )
     if moved != 1:
         raise LeaseLost(f"run {run.id} was taken over by another process; see: segue status {run.id}")
+    if to not in {RunState.PREPARING, RunState.MIGRATING}:
+        transaction.run("claims.dismiss_workers", run_id=run.id, token=token)
 
 
 def note(
@@ -216,6 +219,7 @@ def save_checkpoint(
 
     Raises:
         LeaseLost: the partition belongs to another worker, or has moved on; the caller's transaction must not commit.
+        DatabaseError: its range was cut meanwhile; transient, for the chunk may be converted again.
     """
     saved = transaction.first(
         "runs.save_checkpoint",
@@ -229,6 +233,10 @@ def save_checkpoint(
         **_columns(converted),
     )
     if saved is None:
+        stored = transaction.one("runs.read_partition", run_id=run_id, ordinal=partition.ordinal)
+        if str(stored["lease_token"]) == token and stored["upto_key"] != partition.within.upto:
+            # Another worker has taken the tail of the range; in one snapshot the server itself says so.
+            raise DatabaseError(f"run {run_id}: partition {partition.ordinal} was cut meanwhile", sqlstate="40001")
         raise LeaseLost(f"run {run_id}, partition {partition.ordinal}: another worker has gone on from this checkpoint")
     return Wishes(saved["request"], saved["controls"])
 

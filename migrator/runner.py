@@ -11,6 +11,7 @@ from psycopg.types.json import Jsonb
 from migrator import repair, run_store
 from migrator.choice import choose_run, is_still_true, reread
 from migrator.chunk_size import FIRST_SIZE
+from migrator.claims import offer, send_home
 from migrator.errors import LeaseLost, Stopped
 from migrator.events import Compared, Observer, PhaseStarted, RunClosed, tell
 from migrator.lease import Lease
@@ -23,10 +24,8 @@ from migrator.run_store import Partition, Run
 from migrator.set_controls import change_controls
 from migrator.states import RunState
 from migrator.stop import StopSignal
-from migrator.throttle import Throttle
 from migrator.validation import Validation, quick_check, validate
-from migrator.worker import Budget, Work
-from migrator.worker_process import chunks_of_workers
+from migrator.work import convert
 from sql.database import Database, Transaction
 
 Result = TypeVar("Result")
@@ -40,6 +39,7 @@ class Outcome:
     status: RunState
     is_resumed: bool = False
     is_unchanged: bool = False
+    has_joined: bool = False
     caught_up: int = 0
     validation: Validation | None = None
     seconds: float = 0.0
@@ -76,8 +76,12 @@ class Runner:
         outcome = self.outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         if run.status is RunState.COMPLETE and is_still_true(self.database, step, run):
             return self._look_again(step, run, outcome)
-        self._run_id = run.id
-        with Lease(self.database, run, self.stop) as lease:
+        return self.lead(step, run, outcome)
+
+    def lead(self, step: Step, run: Run, outcome: Outcome) -> Outcome:
+        """Take the run's lease and do what is left to do; raises what `migrate` does."""
+        self._run_id, self._started = run.id, self._started or time.monotonic()
+        with Lease(self.database, run, self.stop, is_exclusive=False) as lease:
             self._token = lease.token
             try:
                 self._work(step, self._reread(run), lease, outcome)
@@ -137,21 +141,11 @@ class Runner:
         done = sum(part.counts.rows for part in partitions)
         quarantined = sum(part.counts.quarantined_rows for part in partitions)
         tell(self.observers, PhaseStarted(run.id, "migrating", run.row["total_rows"], done, quarantined))
-        budget = Budget(self.request.limits, self.stop, done, quarantined)
-        tables = [step.fragments[target].as_string(None) for target in step.targets]
-        controls = self._retrying(run.id, lambda: change_controls(self.database, run.id, self.request.controls))
-        throttle = Throttle(
-            self.database, run.id, lease.token, tables, self.stop, self.observers, controls, budget.watch
+        shares = self._retrying(
+            run.id, lambda: offer(self.database, run.id, lease.token, partitions, self.request.workers)
         )
-        Work(
-            run.id,
-            chunks_of_workers(self.database, self.request, step, run.context, lease.token, len(partitions), self.stop),
-            self.stop,
-            budget,
-            self.observers,
-            self.request.batch_size,
-            throttle,
-        ).convert_all(partitions, self.request.workers)
+        controls = self._retrying(run.id, lambda: change_controls(self.database, run.id, self.request.controls))
+        convert(self.database, self.request, step, run, lease.token, self.stop, self.observers, controls, shares)
         self._check_stop()
 
     def _plan(self, step: Step, run: Run, lease: Lease) -> Run:
@@ -253,7 +247,7 @@ class Runner:
     # -- small things
 
     def _reread(self, run: Run) -> Run:
-        return self._retrying(run.id, lambda: reread(self.database, run))
+        return self._retrying(run.id, lambda: reread(self.database, run, is_joining=self.request.is_joining))
 
     def _partitions(self, run: Run) -> list[Partition]:
         def read() -> list[Partition]:
@@ -280,6 +274,8 @@ class Runner:
 
     def _close(self, run: Run, lease: Lease, to: RunState, reason: str | None) -> None:
         self.stop.is_aborting = False
+        request = "cancel" if to is RunState.CANCELLED else "pause"
+        self._retrying(run.id, lambda: send_home(self.database, run.id, request))
         detail = {"reason": reason}
         self._retrying(
             run.id,

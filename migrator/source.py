@@ -192,7 +192,7 @@ class TableSource:
         if parts == 1:
             return [KeyRange()]
         shares = [number / parts for number in range(1, parts)]
-        percent = min(100.0, 100.0 * 30_000 / total)
+        percent = _percent(total)
         cuts = transaction.one("source.cut_keys", self.fragments, shares=shares, percent=percent)["cuts"] or []
         bounds = [None, *dict.fromkeys(cuts), None]
         return [KeyRange(after, upto) for after, upto in pairwise(bounds)]
@@ -203,12 +203,28 @@ class TableSource:
         row = transaction.one("source.find_median", {"page": page}, **bounds)
         return row["median"], int(row["row_count"])
 
+    @property
+    def smallest_share(self) -> int:
+        """Rows that make a partition worth a worker."""
+        return SMALLEST_PARTITION
+
+    def halve(self, transaction: Transaction, run_id: int, within: KeyRange, total: int) -> tuple[str | None, int]:  # noqa: ARG002
+        """Return a key near the middle of a range and about how many rows it has, from a sample of the table."""
+        values = {**vars(within), "percent": _percent(total)}
+        row = transaction.one("source.halve_keys", self._bounded(within), **values)
+        return row["median"], int(row["row_count"])
+
     def _bounded(self, within: KeyRange) -> Mapping[str, psql.Composable]:
         conditions = [self.in_range(within, self.fragments["key"])]
         for name, is_wanted in (("only", within.only is not None), ("sound", within.aside_of is not None)):
             if is_wanted:
                 conditions.append(compose(f"source.{name}", {**self.fragments, "column": self.fragments["key"]}))
         return {**self.fragments, "conditions": psql.SQL(" AND ").join(conditions)}
+
+
+def _percent(total: int) -> float:
+    """Return the share of a table's pages that gives a sample of about 30,000 rows."""
+    return min(100.0, 100.0 * 30_000 / max(total, 1))
 
 
 def split_name(name: str, schema: str) -> tuple[str, str]:

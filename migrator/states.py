@@ -82,3 +82,6 @@ RESUMABLE = frozenset({S.PREPARING, S.MIGRATING, S.VALIDATING, S.PAUSED, S.FAILE
 
 #: States in which only one process may work on the run.
 UNFINISHED = RESUMABLE | {S.ROLLING_BACK}
+
+#: States in which a process is due to lead the run.
+UNDER_WAY = frozenset({S.PREPARING, S.MIGRATING, S.VALIDATING})

@@ -35,6 +35,7 @@ class Throttle:
         observers: told of every wait.
         controls: what the run was told last.
         watch: called while waiting, to set the stop signal when the call's time is over.
+        learn: told how far all workers of the run are, and whether there are others than this process's.
     """
 
     database: Database
@@ -45,6 +46,7 @@ class Throttle:
     observers: tuple[Observer, ...]
     controls: Controls
     watch: Callable[[], None]
+    learn: Callable[[int, int, bool], None] = lambda rows, quarantined, is_shared: None  # noqa: ARG005
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _gate: threading.Condition = field(default_factory=threading.Condition)
     _at_work: int = 0
@@ -115,6 +117,7 @@ class Throttle:
         with self.database.transaction() as transaction:
             wishes = transaction.one("throttle.read_controls", run_id=self.run_id)
             self.obey(Controls.of(wishes["controls"]))
+            self.learn(wishes["row_count"], wishes["quarantined_rows"], wishes["is_shared"])
             if wishes["request"]:
                 self.stop.set(wishes["request"])
             row = transaction.one("throttle.read_load", tables=self.tables)

@@ -9,12 +9,12 @@ from dataclasses import dataclass
 
 from migrator.chunk import Chunk
 from migrator.chunk_size import ChunkSize
+from migrator.claims import Desk, Share
 from migrator.controls import Controls
 from migrator.events import ChunkCommitted, Observer, tell
 from migrator.migration import Converted
 from migrator.request import Limits
 from migrator.retry import retrying
-from migrator.run_store import Partition
 from migrator.stop import StopSignal
 from migrator.throttle import Throttle
 
@@ -29,10 +29,19 @@ class Budget:
         limits: what to watch.
         stop: what to set.
         rows, quarantined: where the run stands when this call starts.
+        totals: looks up where the run stands, with what other processes have done; None where there can be none.
     """
 
-    def __init__(self, limits: Limits, stop: StopSignal, rows: int, quarantined: int) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        stop: StopSignal,
+        rows: int,
+        quarantined: int,
+        totals: Callable[[], tuple[int, int]] | None = None,
+    ) -> None:
         self._limits = limits
+        self._totals = totals
         self._stop = stop
         self._started = time.monotonic()
         self._lock = threading.Lock()
@@ -55,8 +64,23 @@ class Budget:
             self._rows += converted.counts.rows
             self._quarantined += converted.counts.quarantined_rows
             self.watch()
-            if self._limits.max_errors is not None and self._quarantined > self._allowed(self._limits.max_errors):
-                self._stop.set("max-errors")
+            self._watch_errors()
+
+    def learn(self, rows: int, quarantined: int) -> None:
+        """Take in how far the whole run is, with what other processes have done."""
+        with self._lock:
+            self._rows, self._quarantined = max(self._rows, rows), max(self._quarantined, quarantined)
+            self._watch_errors()
+
+    def _watch_errors(self) -> None:
+        limit = self._limits.max_errors
+        if limit is None or self._quarantined <= self._allowed(limit):
+            return
+        if self._totals is not None:
+            # A chunk may have been learnt of before it was counted here, so what is stored decides.
+            self._rows, self._quarantined = self._totals()
+        if self._quarantined > self._allowed(limit):
+            self._stop.set("max-errors")
 
     def watch(self) -> None:
         """Look at the time that this call has taken."""
@@ -75,12 +99,13 @@ class Work:
 
     Attributes:
         run_id: the run.
-        chunks: makes a worker's way to have its chunks converted; it is closed when the worker has done its partition.
+        chunks: makes a worker's way to have its chunks converted; it is closed when the worker has done its partitions.
         stop: why to stop, or not yet.
         budget: the call's limits.
         observers: told of every chunk.
         batch_size: rows of every chunk; None adapts to time.
         throttle: stands before every chunk.
+        desk: gives out the partitions.
     """
 
     run_id: int
@@ -90,42 +115,45 @@ class Work:
     observers: tuple[Observer, ...]
     batch_size: int | None
     throttle: Throttle
+    desk: Desk
 
-    def convert_all(self, partitions: list[Partition], workers: int) -> None:
-        """Convert every unfinished partition, `workers` at a time; the first error stops the others."""
-        todo = [partition for partition in partitions if not partition.is_done]
-        in_parallel(workers, [lambda partition=partition: self._convert(partition) for partition in todo], self.stop)  # type: ignore[misc]
+    def convert_all(self, workers: int) -> None:
+        """Convert partitions, `workers` at a time, until none is left; the first error stops the others."""
+        in_parallel(workers, [self._work] * workers, self.stop)
 
-    def _convert(self, partition: Partition) -> None:
-        size = ChunkSize(self.batch_size or partition.chunk_size, is_fixed=self.batch_size is not None)
-        is_done = False
+    def _work(self) -> None:
         with self.chunks() as convert:
-            while not is_done:
-                self.throttle.enter()
-                if self.stop.is_set or not self.budget.admits_chunk():
-                    self.throttle.leave()
-                    break
-                size.target_seconds = self.throttle.controls.chunk_ms / 1_000
-                started = time.monotonic()
+            while (share := self.desk.take()) is not None:
                 try:
-                    chunk = retrying(
-                        lambda: convert(partition.ordinal, size.size), self.run_id, self.observers, self.stop
-                    )
+                    self._convert(share, convert)
                 finally:
-                    seconds = time.monotonic() - started
-                    self.throttle.leave()
-                self._obey(chunk)
-                is_done = chunk.is_done
-                counts = chunk.converted.counts
-                size.learn(counts.rows, seconds)
-                self.budget.spend(chunk.converted)
-                tell(
-                    self.observers,
-                    ChunkCommitted(
-                        self.run_id, partition.ordinal, counts.rows, seconds, size.size, counts.quarantined_rows
-                    ),
-                )
-                self.throttle.rest(seconds)
+                    self.desk.done(share)
+
+    def _convert(self, share: Share, convert: Convert) -> None:
+        size = ChunkSize(self.batch_size or share.chunk_size, is_fixed=self.batch_size is not None)
+        is_done = False
+        while not is_done:
+            self.throttle.enter()
+            if self.stop.is_set or not self.budget.admits_chunk():
+                self.throttle.leave()
+                break
+            size.target_seconds = self.throttle.controls.chunk_ms / 1_000
+            started = time.monotonic()
+            try:
+                chunk = retrying(lambda: convert(share.ordinal, size.size), self.run_id, self.observers, self.stop)
+            finally:
+                seconds = time.monotonic() - started
+                self.throttle.leave()
+            self._obey(chunk)
+            is_done = chunk.is_done
+            counts = chunk.converted.counts
+            size.learn(counts.rows, seconds)
+            self.budget.spend(chunk.converted)
+            tell(
+                self.observers,
+                ChunkCommitted(self.run_id, share.ordinal, counts.rows, seconds, size.size, counts.quarantined_rows),
+            )
+            self.throttle.rest(seconds)
 
     def _obey(self, chunk: Chunk) -> None:
         """Take in what an admin has asked since."""

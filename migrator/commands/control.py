@@ -24,7 +24,7 @@ def _request(session: Session, run_id: int, request: str, at_rest: RunState, as_
             if not asked:
                 _move_at_rest(transaction, run, at_rest)
             else:
-                run_store.note(transaction, run.id, request)
+                run_store.note(transaction, run.id, request, detail={"request": [run.row["request"], request]})
     said = f"asked to {request} within one chunk" if asked else str(at_rest)
     if as_json:
         print_json({"run_id": run_id, "status": said})

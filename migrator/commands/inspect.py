@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import sys
 import time
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from migrator.certificate import certify
 from migrator.commands.cleanup import said_of_cleanup
 from migrator.commands.rollback import open_run
 from migrator.commands.session import Session, command, json_option, print_json, say
+from migrator.commands.watch import told, watch_live
 from migrator.errors import Exit, MigratorError, Refused, Stopped, UsageError
 from migrator.preflight import preflight
 from migrator.repair import retry_quarantine, revalidate
@@ -41,11 +43,19 @@ def status(session: Session, *, run_id: int | None, watch: bool, as_json: bool) 
             runs = _runs(database, session, run_id)
             if as_json:
                 print_json({"runs": runs})
+            elif watch and sys.stdout.isatty():
+                watch_live(lambda: _runs(database, session, run_id), is_busy=_is_busy, seconds=REFRESH_SECONDS)
+                return
             else:
                 _table(runs)
-            if not watch or not any(run["status"] in BUSY and run["held_by"] for run in runs):
+            if not watch or not _is_busy(runs):
                 return
             time.sleep(REFRESH_SECONDS)
+
+
+def _is_busy(runs: list[dict[str, Any]]) -> bool:
+    """Whether a live process works on one of them."""
+    return any(run["status"] in BUSY and (run["held_by"] or run["workers"]) for run in runs)
 
 
 def _runs(database: Database, session: Session, run_id: int | None) -> list[dict[str, Any]]:
@@ -77,11 +87,13 @@ def _table(runs: list[dict[str, Any]]) -> None:
             say(f"  {run['error']}")
         if run["throttled"] and run["held_by"]:
             say(f"  waiting: {run['throttled']}")
+        for worker in run["workers"] if len(run["workers"]) > 1 else ():
+            say(f"  {worker['holder']} {told(worker)}")
         if run["status"] == RunState.COMPLETE and run["validated_equal"] is False:
             say(f"  its last validation found a mismatch; next: segue validate {run['run_id']}")
         if said := said_of_cleanup(run):
             say(f"  {said}")
-        if run["status"] in BUSY and not run["held_by"]:
+        if run["status"] in BUSY and not run["held_by"] and not run["workers"]:
             say(f"  no live process has it; next: segue resume {run['run_id']} or segue rollback {run['run_id']}")
 
 

@@ -15,6 +15,7 @@ from migrator.controls import Controls
 from migrator.dry_run import rehearse
 from migrator.errors import Exit, Stopped, UsageError
 from migrator.events import Observer
+from migrator.join import Joiner
 from migrator.migration import Migration, Step
 from migrator.progress import observing
 from migrator.request import Limits, Request, with_defaults
@@ -99,6 +100,13 @@ def migration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     help="Start a new run; refused while one is unfinished.",
 )
 @click.option(
+    "--join",
+    is_flag=True,
+    envvar="SEGUE_JOIN",
+    show_envvar=True,
+    help="Share the work of a run that another process, on this or another machine, has begun.",
+)
+@click.option(
     "--max-errors",
     envvar="SEGUE_MAX_ERRORS",
     show_envvar=True,
@@ -148,6 +156,8 @@ def migrate(
     """
     if options["validate"] and options["skip_validation"]:
         raise UsageError("--validate and --skip-validation exclude each other; give one of them")
+    if options["join"] and (dry_run or options["fresh"]):
+        raise UsageError("--join works on a run that is under way; leave out --dry-run and --fresh")
     known = registry.discover(session.migrations)
     request = _request(registry.get(name, known), session, options)
     with session.database() as database, observing() as shown, metrics.measuring(name) as measured:
@@ -173,6 +183,7 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
         "skip_validation",
         "workers",
         "fresh",
+        "join",
         "batch_size",
         "max_errors",
         "max_seconds",
@@ -207,6 +218,7 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
             validation="full" if options["validate"] else "none" if options["skip_validation"] else "quick",
             limits=Limits(options["max_seconds"], options["max_chunks"], options["max_errors"]),
             controls=_assignments(options["nice"], options["assignments"]),
+            is_joining=options["join"],
         )
     )
 
@@ -222,7 +234,7 @@ def run_request(
     database: Database, request: Request, stop: StopSignal, observers: tuple[Observer, ...]
 ) -> tuple[dict[str, Any], Exit]:
     """Run or resume what is asked for; return its report, and what the command exits with."""
-    runner = Runner(database, request, stop, observers)
+    runner = (Joiner if request.is_joining else Runner)(database, request, stop, observers)
     try:
         outcome = runner.migrate()
     except Stopped as stopped:

@@ -35,20 +35,25 @@ class ReadAhead:
         self._extractor = Extractor()
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="read-ahead")
         self._last: str | None = None
+        self._upto: str | None = None
         self._next: tuple[list[Listed], datetime] | None = None
         self._ahead: tuple[list[Listed], Future[list[Read]]] | None = None
 
-    def chunk(self, after: str | None, limit: int, at: datetime, page: Page) -> tuple[list[Read], bool]:
+    def chunk(
+        self, after: str | None, upto: str | None, limit: int, at: datetime, page: Page
+    ) -> tuple[list[Read], bool]:
         """Return the first files after a path, read, and whether there are more after them, to be read by `go_on`.
 
         Args:
             after: where the chunk begins.
+            upto: where its range ends; when that has changed, another worker has taken the rest of the range.
             limit: the most files.
             at: the run's start.
             page: lists files.
         """
-        if after is None or after != self._last:
+        if after is None or (after, upto) != (self._last, self._upto):
             self.start_anew()
+        self._upto = upto
         listed, chunk = self._taken(after, limit, at, page)
         self._last = listed[-1].path if listed else after
         following = bounded(page(self._last, limit)) if listed else []

@@ -107,6 +107,15 @@ class StoreSource:
         """Return the condition that a column of paths lies in a range."""
         return in_range(within, column.as_string(None).replace('"', ""))["in_range"]
 
+    @property
+    def smallest_share(self) -> int:
+        """Files that make a partition worth a worker."""
+        return SMALLEST_SHARE
+
+    def halve(self, transaction: Transaction, run_id: int, within: KeyRange, total: int) -> tuple[str | None, int]:  # noqa: ARG002
+        """Return the middle path of a range and how many files it has: the list of files is short enough to ask."""
+        return self.median(transaction, run_id, within)
+
 
 def in_range(within: KeyRange, column: str = "path") -> dict[str, psql.Composable]:
     """Return the condition that a column of paths lies in a range."""

@@ -131,7 +131,7 @@ class NodePersistStep(StoreImage):
             listed, has_more = self._spool.page(transaction, context.run_id, within.after, limit)
             chunk = self._read_again(context, listed)
         else:
-            chunk, has_more = self._ahead.chunk(within.after, limit, context.at, page)
+            chunk, has_more = self._ahead.chunk(within.after, within.upto, limit, context.at, page)
             staged = self._ahead.go_on
         try:
             written = self.loader.write(transaction, context, _without_erased(transaction, chunk), staged=staged)

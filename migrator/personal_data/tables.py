@@ -112,6 +112,7 @@ IMPERSONAL: Mapping[str, str] = {
     "segue.tables": "names of tables",
     "segue.tag_redirects": "ids of tags",
     "segue.vocabulary": "words",
+    "segue.workers": "which processes work on a run",
 }
 
 

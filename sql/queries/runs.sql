@@ -65,11 +65,27 @@ WHERE
             )
         )
     )
+    AND NOT (
+        %(is_exclusive)s
+        AND EXISTS (SELECT FROM segue.holders AS joiner WHERE joiner.run_id = runs.id AND NOT joiner.is_leader AND joiner.is_live)
+    )
 RETURNING *
 
 -- name: fence_partitions
--- From here on a superseded worker's checkpoint finds no row, and its transaction fails.
-UPDATE segue.partitions SET lease_token = %(token)s WHERE run_id = %(run_id)s
+-- From here on a superseded worker's checkpoint finds no row, and its transaction fails. Who leads a run leaves joiners
+-- that are alive their own; what needs the run for itself takes all.
+UPDATE segue.partitions AS part SET lease_token = %(token)s
+WHERE
+    part.run_id = %(run_id)s
+    AND (
+        %(is_exclusive)s
+        OR NOT EXISTS (
+            SELECT FROM segue.holders AS joiner
+            WHERE
+                joiner.run_id = part.run_id AND joiner.token = part.lease_token
+                AND NOT joiner.is_leader AND joiner.is_live
+        )
+    )
 
 -- name: renew_lease
 UPDATE segue.runs

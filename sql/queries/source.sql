@@ -93,3 +93,11 @@ FROM (
 
 -- name: page_of_sizes
 SELECT {key} AS k, pg_column_size({column}) AS bytes FROM {table} WHERE {conditions} ORDER BY {key} LIMIT %(limit)s
+
+-- name: halve_keys
+-- The middle of a range by a sample of the table's keys, and about how many rows the range has.
+SELECT
+    (percentile_disc(0.5) WITHIN GROUP (ORDER BY {key}))::text AS median,
+    round(count(*) * 100 / %(percent)s::float8)::bigint AS row_count
+FROM {table} TABLESAMPLE SYSTEM (%(percent)s)
+WHERE {conditions}

@@ -31,7 +31,17 @@ SELECT coalesce(({statement})::float8, 0) AS value
 UPDATE segue.runs SET throttled = %(reason)s WHERE id = %(run_id)s AND lease_token = %(token)s
 
 -- name: read_controls
-SELECT controls, request FROM segue.runs WHERE id = %(run_id)s
+-- With what all workers of the run have done, wherever they are.
+SELECT
+    run.controls,
+    run.request,
+    coalesce(sum(part.row_count), 0)::bigint AS row_count,
+    coalesce(sum(part.quarantined_rows), 0)::bigint AS quarantined_rows,
+    EXISTS (SELECT FROM segue.workers AS worker WHERE worker.run_id = run.id) AS is_shared
+FROM segue.runs AS run
+LEFT JOIN segue.partitions AS part ON part.run_id = run.id
+WHERE run.id = %(run_id)s
+GROUP BY run.id
 
 -- name: lock_controls
 SELECT controls, status FROM segue.runs WHERE id = %(run_id)s FOR UPDATE

@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from pathlib import Path
 
 import psycopg
 import pytest
 from psycopg import sql
 
 from tests.conftest import Server
+from tests.crash.machines import Machine, Nursery
 from tests.crash.zygote import Zygote
 
 #: Kills under way at a time.
@@ -82,3 +84,24 @@ def sweep(zygotes: list[Zygote]) -> Callable[[Callable[[Zygote, int], bool]], in
         return len(found)
 
     return run
+
+
+@pytest.fixture(scope="session")
+def nursery() -> Iterator[Nursery]:
+    """What machines are forked from."""
+    with Nursery() as nursery:
+        yield nursery
+
+
+@pytest.fixture
+def start(nursery: Nursery, database_url: str, tmp_path: Path) -> Iterator[Callable[..., Machine]]:
+    """Start `segue` as if on a machine of its own; it is killed in the end whatever happens."""
+    started = []
+
+    def begin(name: str, *arguments: str, stop_at: tuple[str, int] = ("", 0), url: str = database_url) -> Machine:
+        started.append(Machine(nursery, name, url, tmp_path / name, *arguments, stop_at=stop_at))
+        return started[-1]
+
+    yield begin
+    for machine in started:
+        machine.kill()
