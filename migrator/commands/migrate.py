@@ -14,6 +14,7 @@ from migrator.controls import Controls
 from migrator.dry_run import rehearse
 from migrator.errors import Exit, Stopped, UsageError
 from migrator.migration import Migration, Step
+from migrator.mirroring import DIRECTIONS
 from migrator.progress import observing
 from migrator.request import Limits, Request, with_defaults
 from migrator.retry import retrying
@@ -131,6 +132,13 @@ def migration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="KEY=VALUE",
     help="Set a control of the run, as `segue set` does while it goes on; may be repeated.",
 )
+@click.option(
+    "--mirror",
+    type=click.Choice(DIRECTIONS),
+    envvar="SEGUE_MIRROR",
+    show_envvar=True,
+    help="(themes) Carry users' writes over in their own transactions, from now until rollback. [default: as it is]",
+)
 @migration_options
 @json_option
 @command
@@ -173,6 +181,7 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
         "max_chunks",
         "nice",
         "assignments",
+        "mirror",
     }
     source_of = click.get_current_context().get_parameter_source
     settings = {
@@ -201,6 +210,7 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
             validation="full" if options["validate"] else "none" if options["skip_validation"] else "quick",
             limits=Limits(options["max_seconds"], options["max_chunks"], options["max_errors"]),
             controls=_assignments(options["nice"], options["assignments"]),
+            mirror=options["mirror"],
         )
     )
 
