@@ -1,7 +1,7 @@
 """Mirrors of a run: installed before its first chunk, kept when it is complete, removed by rollback and cancel."""
 
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Callable, Iterator
+from itertools import chain, repeat
 from typing import Any, Protocol, runtime_checkable
 
 from migrator import run_store
@@ -16,8 +16,9 @@ from sql.schema.mirror import drop_mirror, mirror_triggers
 
 DIRECTIONS = ("off", "forward")
 
-#: A trigger waits for the transactions that write its table, and new writers wait behind it: so we ask briefly, often.
-LOCK_WAIT_MS = 500
+#: A trigger waits for the transactions that write its table, and new writers wait behind it: so briefly at first.
+#: The longest is above deadlock_timeout, after which the server ends an autovacuum that is in the way.
+LOCK_WAITS_MS = (100, 300, 1_500)
 
 #: Late songs converted at a time.
 MOST_LATE = 1_000
@@ -94,10 +95,11 @@ class Mirroring:
     def put_in_place(self, token: str, retrying: Retrying) -> None:
         """Install or remove functions and triggers, and store that in the plan, in one transaction."""
         if self.wanted != "off" or not self.is_in_place:
-            retrying(partial(self._change, token))
+            waits = _waits()
+            retrying(lambda: self._change(token, next(waits)))
 
-    def _change(self, token: str) -> None:
-        with self._database.waiting_at_most(LOCK_WAIT_MS).transaction() as transaction:
+    def _change(self, token: str, wait_ms: int) -> None:
+        with self._database.waiting_at_most(wait_ms).transaction() as transaction:
             run = run_store.find(transaction, self._run_id)
             before = run.plan.get("mirror", "off")
             plan: dict[str, Any] = {key: value for key, value in run.plan.items() if key != "mirror"}
@@ -112,14 +114,19 @@ class Mirroring:
             run_store.save_plan(transaction, run.id, {**plan, **self.plan}, run.row["total_rows"], token=token)
 
 
+def _waits() -> Iterator[int]:
+    return chain(LOCK_WAITS_MS, repeat(LOCK_WAITS_MS[-1]))
+
+
 def remove(database: Database, run: Run, retrying: Retrying) -> None:
     """Remove a run's triggers, functions and notes; users' transactions under way end first."""
+    waits = _waits()
 
     def drop() -> None:
         with database.transaction() as transaction:
             if "mirror" not in run_store.find(transaction, run.id).plan:
                 return
-        with database.waiting_at_most(LOCK_WAIT_MS).transaction() as transaction:
+        with database.waiting_at_most(next(waits)).transaction() as transaction:
             drop_mirror(transaction)
             transaction.run("mirror.drop_late", run_id=run.id)
 

@@ -53,16 +53,16 @@ class ThemesMirror:
         """Make the functions for a run, and the triggers that are missing; waits for the writers of the source."""
         for name, body in self.bodies(run_id).items():
             transaction.run(f"mirror.{name}", body)
-        if not transaction.one("mirror.has_settle_trigger")["found"]:
-            transaction.run("mirror.create_settle_trigger")
         wanted = self._triggers()
         there = mirror_triggers(transaction)
-        if {(self.source.schema, self.source.table, name) for name in wanted} == set(there):
-            return
-        drop_triggers(transaction)
-        for name, (event, condition) in wanted.items():
-            fragments = {"event": literal_sql(event), "condition": condition, "name": psql.Identifier(name)}
-            transaction.run("mirror.create_trigger", {**self.fragments, **fragments})
+        if {(self.source.schema, self.source.table, name) for name in wanted} != set(there):
+            drop_triggers(transaction)
+            for name, (event, condition) in wanted.items():
+                fragments = {"event": literal_sql(event), "condition": condition, "name": psql.Identifier(name)}
+                transaction.run("mirror.create_trigger", {**self.fragments, **fragments})
+        # After the source, which users' transactions lock first, too.
+        if not transaction.one("mirror.has_settle_trigger")["found"]:
+            transaction.run("mirror.create_settle_trigger")
 
     def is_installed(self, transaction: Transaction) -> bool:
         """Whether every trigger is there."""

@@ -23,13 +23,15 @@ def test_harness_is_sound(database_url, connection) -> None:
     assert tag_differences(connection, users.ledger.due())
     song = next(iter(users.ledger.due()))
     connection.execute("UPDATE songs SET themes = '{behind}' WHERE id = %s", [song])
-    assert [f"song {song}:"] == [said[: len(f"song {song}:")] for said in legacy_differences(connection, users.ledger.due())]
+    assert [f"song {song}:"] == [
+        said[: len(f"song {song}:")] for said in legacy_differences(connection, users.ledger.due())
+    ]
 
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_nothing_is_lost(seed, database_url, zygotes) -> None:  # noqa: F811
     """Migrated, killed, resumed, paused and rolled back under users: no write of theirs fails, waits for ever or is lost."""
-    users = Writers(database_url, seed)
+    users = Writers(database_url, seed, pause=0.02)
     storm = Storm(database_url, zygotes, seed, users)
     users.start()
     try:
@@ -47,5 +49,8 @@ def test_nothing_is_lost(seed, database_url, zygotes) -> None:  # noqa: F811
     finally:
         users.stop()
     assert [] == storm.differences(is_migrated=False), storm.log
+    print(storm.log, users.ledger.writes)
     with psycopg.connect(database_url) as connection:
-        assert (0,) == connection.execute("SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()").fetchone()
+        assert (0,) == connection.execute(
+            "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
+        ).fetchone()

@@ -101,7 +101,8 @@ class Writers:
         self._stopping.clear()
         self._rounds += 1
         self._threads = [
-            threading.Thread(target=self._write, args=(number, self._rounds), daemon=True) for number in range(self.count)
+            threading.Thread(target=self._write, args=(number, self._rounds), daemon=True)
+            for number in range(self.count)
         ]
         for thread in self._threads:
             thread.start()
@@ -135,7 +136,9 @@ class Writers:
         entries: list[Any] = []
         with connection.transaction():
             for song in own:
-                entries += self._edit(connection, rng, song) if rng.random() < 0.7 else self._turn(connection, rng, song)
+                entries += (
+                    self._edit(connection, rng, song) if rng.random() < 0.7 else self._turn(connection, rng, song)
+                )
         return entries
 
     def _edit(self, connection: psycopg.Connection[Any], rng: random.Random, song: int) -> list[Any]:
