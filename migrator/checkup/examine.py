@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from migrator.checkup import own, server
+from migrator.checkup import mirror, own, server
 from migrator.checkup.findings import Finding, Level, is_blocked, warning
 from migrator.checkup.patient import Patient
 from sql.database import Database, Transaction
@@ -16,6 +16,7 @@ CHECKS: tuple[Check, ...] = (
     own.runs,
     own.triggers,
     own.indexes,
+    mirror.mirror,
     server.transactions,
     server.replication,
     server.vacuum,
@@ -27,7 +28,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 #: Checks that look at Segue's own tables.
-NEED_SCHEMA = (own.privileges, own.runs)
+NEED_SCHEMA = (own.privileges, own.runs, mirror.mirror)
 
 
 def examine(database: Database, schema: str, table: str) -> list[Finding]:

@@ -285,3 +285,10 @@ SELECT DISTINCT link.song_id::text AS key
 FROM {song_tags} AS link
 WHERE link.run_id = %(run_id)s AND NOT EXISTS (SELECT FROM {table} AS song WHERE song.{key} = link.song_id)
 LIMIT %(most)s
+
+-- name: list_mirrored_runs
+SELECT id, migration, status, plan ->> 'mirror' AS mirror
+FROM segue.runs
+WHERE plan ? 'mirror' AND status NOT IN ('rolled_back', 'rolling_back', 'cancelled')
+AND id = (SELECT max(latest.id) FROM segue.runs AS latest WHERE latest.migration = runs.migration AND latest.status <> 'rolled_back')
+ORDER BY id
