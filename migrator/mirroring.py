@@ -8,6 +8,7 @@ from migrator import run_store
 from migrator.errors import Refused, UsageError
 from migrator.locked_rows import lock_keys, must_lock
 from migrator.migration import Context, Step
+from migrator.request import Request
 from migrator.run_store import Run
 from migrator.source import TableSource
 from migrator.states import RunState
@@ -30,7 +31,7 @@ Retrying = Callable[[Callable[[], None]], None]
 class Mirror(Protocol):
     """What a step brings along for its mirror."""
 
-    def require(self, transaction: Transaction) -> None:
+    def require(self, transaction: Transaction, *, is_planned: bool) -> None:
         """Refuse when the role or the source cannot carry one."""
         ...
 
@@ -50,6 +51,23 @@ class Mirrorable(Protocol):
     mirror: Mirror
 
 
+def require(database: Database, step: Step, request: Request) -> None:
+    """Refuse a mirror that cannot be had before a run is created for it.
+
+    Raises:
+        UsageError: the migration has no mirror, or one that does not go with its other options.
+        Refused: the source is no table, or a privilege is missing.
+    """
+    if request.mirror in (None, "off"):
+        return
+    if not isinstance(step, Mirrorable):
+        raise UsageError(f"migration {request.migration.name!r} has no mirror; leave --mirror out")
+    with database.transaction() as transaction:
+        last = run_store.latest(transaction, request.migration.name)
+        is_planned = last is not None and bool(last.plan) and last.status is not RunState.ROLLED_BACK
+        step.mirror.require(transaction, is_planned=is_planned)
+
+
 class Mirroring:
     """The mirror that a run is to have: what is asked for, else what it has, else what is installed.
 
@@ -60,8 +78,7 @@ class Mirroring:
         asked: `off`, `forward`, `both`, or None.
 
     Raises:
-        UsageError: the migration has no mirror.
-        Refused: the run loads its target without keys, on which a mirror depends, or a privilege is missing.
+        Refused: the run loads its target without keys, on which a mirror depends.
     """
 
     def __init__(self, database: Database, step: Step, run: Run, asked: str | None) -> None:
@@ -69,8 +86,6 @@ class Mirroring:
         self.wanted = asked or "off"
         self.is_in_place = True
         if not isinstance(step, Mirrorable):
-            if self.wanted != "off":
-                raise UsageError(f"migration {run.migration!r} has no mirror; leave --mirror out")
             return
         with database.transaction() as transaction:
             has_triggers = bool(mirror_triggers(transaction))
@@ -84,7 +99,6 @@ class Mirroring:
                     f"run {run.id} loads song_tags without its keys, which a mirror needs; let it complete, then: "
                     f"segue migrate {run.migration} --mirror {self.wanted}"
                 )
-            step.mirror.require(transaction)
             self.is_in_place = run.plan.get("mirror") == self.wanted and step.mirror.is_installed(transaction)
 
     @property

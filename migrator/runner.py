@@ -72,11 +72,11 @@ class Runner:
         with self.database.transaction() as transaction:
             step = self.request.migration.open(transaction, self.request.settings, self.request.schema)
         step.source.require()
+        mirroring.require(self.database, step, self.request)
         run, is_resumed = choose_run(self.database, self.request)
         outcome = self.outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         self._mirroring = mirroring.Mirroring(self.database, step, run, self.request.mirror)
-        is_done = run.status is RunState.COMPLETE and self._mirroring.is_in_place
-        if is_done and is_still_true(self.database, step, run):
+        if self._mirroring.is_in_place and run.status is RunState.COMPLETE and is_still_true(self.database, step, run):
             return self._look_again(step, run, outcome)
         self._run_id = run.id
         with Lease(self.database, run, self.stop) as lease:

@@ -26,15 +26,26 @@ class ThemesMirror:
         source: the legacy table, its key and its theme column.
         fragments: the step's.
         split: text at which elements are split, or None.
+        load: how the run loads its target.
     """
 
-    def __init__(self, source: TableSource, fragments: Mapping[str, psql.Composable], split: str | None) -> None:
+    def __init__(
+        self, source: TableSource, fragments: Mapping[str, psql.Composable], split: str | None, load: str
+    ) -> None:
         self.source = source
+        self.load = load
         self.fragments = dict(fragments)
         self.split = split
 
-    def require(self, transaction: Transaction) -> None:
-        """Refuse, naming the GRANT, when the role may not make triggers on the source or lock its rows."""
+    def require(self, transaction: Transaction, *, is_planned: bool) -> None:
+        """Refuse, naming what to do, when the role may not make triggers on the source or lock its rows.
+
+        Raises:
+            UsageError: the load that is asked for takes the keys away by which a mirror finds links.
+            Refused: the source is no table, or a privilege is missing.
+        """
+        if self.load == "fresh" and not is_planned:
+            raise UsageError("--load fresh takes the keys away that a mirror needs; give --load live, or --mirror off")
         name = psql.Identifier(self.source.schema, self.source.table).as_string(None)
         found = transaction.one("mirror.describe_source", table=name)
         if not found["is_table"]:
@@ -111,17 +122,6 @@ class ThemesMirror:
             f"{PREFIX}delete": ("DELETE", each),
             f"{PREFIX}truncate": ("TRUNCATE", psql.SQL("FOR EACH STATEMENT")),
         }
-
-
-def live_load(load: str) -> str:
-    """Return the way to load under a mirror, which finds links by their keys: `live`.
-
-    Raises:
-        UsageError: `fresh` is asked for.
-    """
-    if load == "fresh":
-        raise UsageError("--load fresh takes the keys away that a mirror needs; give --load live, or --mirror off")
-    return "live"
 
 
 def _inlined(part: psql.Composable, **values: psql.Composable) -> psql.SQL:

@@ -17,7 +17,7 @@ def mirror(_patient: Patient, transaction: Transaction) -> list[Finding]:
         for row in triggers:
             name = f"{row['name']} on {row['schema']}.{row['table']}"
             if not row["is_enabled"]:
-                fix = f'ALTER TABLE "{row["schema"]}"."{row["table"]}" ENABLE TRIGGER "{row["name"]}"; {again}'
+                fix = f"{row['fix']}; then {again}"
                 found.append(warning("mirror", f"{name} is disabled, so users' writes do not reach the tags", fix))
         if count := late.get(run["id"]):
             fix = f"segue validate {run['id']}" if run["status"] == "complete" else f"segue resume {run['id']}"

@@ -18,7 +18,7 @@ from migrator.locked_rows import lock_page, must_lock
 from migrator.migration import Context, Converted, Counts, Migration, Mismatch, Option, Preview
 from migrator.source import KeyRange, TableSource
 from migrator.themes_image import ThemesImage
-from migrator.themes_mirror import ThemesMirror, live_load
+from migrator.themes_mirror import ThemesMirror
 from migrator.vocabulary import resolve, suggest
 from sql.database import Transaction, compose
 from sql.errors import UniqueViolation
@@ -40,7 +40,7 @@ class ThemesStep(ThemesImage):
         super().__init__(source, schema, split)
         self.load = load
         self.links = LinkTable(self.source, schema, self.fragments)
-        self.mirror = ThemesMirror(self.source, self.fragments, split)
+        self.mirror = ThemesMirror(self.source, self.fragments, split, load)
         self._cautious = 0
         self._patience = CAUTIOUS_CHUNKS
 
@@ -49,7 +49,7 @@ class ThemesStep(ThemesImage):
     def prepare(self, transaction: Transaction, context: Context) -> dict[str, Any]:
         """Check privileges, plan the load, resolve the whole vocabulary, and take the guards away that may wait."""
         self.require_privileges(transaction)
-        plan = self.links.plan(transaction, live_load(self.load) if must_lock(context) else self.load)
+        plan = self.links.plan(transaction, "live" if must_lock(context) else self.load)
         resolve(transaction, context, self.discover(transaction), self.fragments)
         transaction.run("vocabulary.analyze_vocabulary")
         self.links.fit_key_type(transaction, plan)

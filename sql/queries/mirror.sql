@@ -179,7 +179,8 @@ SELECT
     namespace.nspname::text AS schema,
     class.relname::text AS table,
     trigger.tgname::text AS name,
-    trigger.tgenabled <> 'D' AS is_enabled
+    trigger.tgenabled <> 'D' AS is_enabled,
+    format('ALTER TABLE %%I.%%I ENABLE TRIGGER %%I', namespace.nspname, class.relname, trigger.tgname) AS fix
 FROM pg_trigger AS trigger
 JOIN pg_class AS class ON class.oid = trigger.tgrelid
 JOIN pg_namespace AS namespace ON namespace.oid = class.relnamespace
