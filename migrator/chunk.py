@@ -7,6 +7,7 @@ from migrator import run_store
 from migrator.bisection import Patience, convert_in_parts
 from migrator.digest import Digest
 from migrator.errors import AccountingError
+from migrator.locked_rows import must_lock
 from migrator.migration import Context, Converted, Counts, Step
 from migrator.run_store import Wishes
 from migrator.source import KeyRange
@@ -72,7 +73,8 @@ class Chunks:
 
     def _convert(self, ordinal: int, size: int, convert: Convert) -> Chunk:
         run_id = self.context.run_id
-        with self.database.transaction(repeatable_read=self.step.source.is_table) as transaction:
+        one_snapshot = self.step.source.is_table and not must_lock(self.context)
+        with self.database.transaction(repeatable_read=one_snapshot) as transaction:
             partition = run_store.partition(transaction, run_id, ordinal)
             if partition.is_done:  # by a chunk of ours whose reply to COMMIT was lost
                 run_store.require_lease(transaction, run_id, self.token)

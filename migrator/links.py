@@ -147,7 +147,9 @@ class LinkTable:
         self.validate_keys(context, transact)
 
         def give_back(transaction: Transaction) -> None:
-            if context.plan["is_ours"] and not context.plan["had_songs_key"]:
+            is_there = SONGS_KEY in self._guards(transaction)
+            if is_there and context.plan["is_ours"] and not context.plan["had_songs_key"]:
+                self._lock_songs(transaction, "ACCESS EXCLUSIVE")
                 self._run(transaction, "drop_constraint", name=psql.Identifier(SONGS_KEY))
             before = context.plan["key_type_before"]
             found = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)
@@ -185,9 +187,19 @@ class LinkTable:
     def _add_foreign_key(self, transaction: Transaction, name: str, definition: str) -> None:
         if name in self._guards(transaction):
             return
+        if name == SONGS_KEY:
+            self._lock_songs(transaction, "SHARE ROW EXCLUSIVE")
         # Without REFERENCES on the songs the links are as right, only not guarded against later deletions.
         with suppress(MissingPrivilege), transaction.savepoint():
             self._run(transaction, "add_foreign_key", name=psql.Identifier(name), definition=literal_sql(definition))
+
+    def _lock_songs(self, transaction: Transaction, mode: str) -> None:
+        """Lock the songs before their links, as a user's transaction does that deletes songs.
+
+        The statement that follows would take the links first, and the server might end the user's transaction.
+        """
+        with suppress(MissingPrivilege), transaction.savepoint():
+            self._run(transaction, "lock_songs", mode=literal_sql(mode))
 
     def _guards(self, transaction: Transaction) -> set[str]:
         """Return the names of the constraints that the table has now."""

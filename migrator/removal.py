@@ -26,6 +26,8 @@ TARGET_SECONDS = 0.25
 MOST_BLOCKS_LOCKED = 32_768
 #: How long to ask for that lock; everybody who comes after us in the queue waits as long.
 LOCK_WAIT_MS = 100
+#: How long a deletion waits for a row: with its own time well below deadlock_timeout (1 s).
+ROW_WAIT_MS = 300
 
 
 @dataclass
@@ -116,7 +118,8 @@ class Removal:
         self, name: str, target: dict[str, psql.Composable], first: int, end: int, result: RolledBack
     ) -> dict[str, int]:
         def delete() -> dict[str, int]:
-            with self.database.transaction() as transaction:
+            # Users' transactions delete links with their songs, in any order: rather ours gives way than one of theirs.
+            with self.database.waiting_at_most(ROW_WAIT_MS).transaction() as transaction:
                 removed = transaction.run(
                     "rollback.delete_block_range", target, first=f"({first},0)", end=f"({end},0)", run_id=self.run_id
                 )

@@ -10,7 +10,9 @@ from migrator.bisection import reconvert_in_parts
 from migrator.digest import Digest
 from migrator.errors import Refused
 from migrator.lease import Lease
+from migrator.locked_rows import must_lock
 from migrator.migration import Context, Step
+from migrator.mirroring import drain_late, reconvert_locked
 from migrator.run_store import Partition, Run
 from migrator.states import RunState
 from migrator.stop import StopSignal
@@ -40,12 +42,13 @@ def reconvert(database: Database, step: Step, context: Context, keys: list[str],
     """
     for number in range(0, len(keys), BATCH_ROWS):
         batch = keys[number : number + BATCH_ROWS]
-        try:
-            _reconvert(database, step, context, batch, token, _whole)
-        except DatabaseError as error:
-            if error.refusal is None:
-                raise
-            _reconvert(database, step, context, batch, token, reconvert_in_parts)
+        while batch:
+            try:
+                batch = _reconvert(database, step, context, batch, token, _whole)
+            except DatabaseError as error:
+                if error.refusal is None:
+                    raise
+                batch = _reconvert(database, step, context, batch, token, reconvert_in_parts)
 
 
 def _reconvert(
@@ -55,10 +58,17 @@ def _reconvert(
     keys: list[str],
     token: str,
     convert: Callable[[Transaction, Step, Context, list[str]], None],
-) -> None:
-    with database.transaction(repeatable_read=step.source.is_table) as transaction:
-        convert(transaction, step, context, keys)
+) -> list[str]:
+    """Convert some rows in one transaction; return those of them that others hold, if they have to be locked."""
+    is_locking = must_lock(context)
+    with database.transaction(repeatable_read=step.source.is_table and not is_locking) as transaction:
+        left: list[str] = []
+        if is_locking:
+            left = reconvert_locked(transaction, step, context, keys, convert)
+        else:
+            convert(transaction, step, context, keys)
         run_store.require_lease(transaction, context.run_id, token)
+    return left
 
 
 def _whole(transaction: Transaction, step: Step, context: Context, keys: list[str]) -> None:
@@ -88,6 +98,7 @@ def catch_up(database: Database, step: Step, context: Context, token: str, *, is
     its new totals. Where users never stop writing that moment may not come; after `MOST_ROUNDS` every edit from
     before the last look is in, and the range keeps its old source digest, so that the next `migrate` looks again.
     """
+    drain(database, step, context, token)
     caught_up = 0
     for partition in partitions_of(database, context):
         must_look = is_forced
@@ -115,6 +126,11 @@ def catch_up(database: Database, step: Step, context: Context, token: str, *, is
     return caught_up
 
 
+def drain(database: Database, step: Step, context: Context, token: str) -> int:
+    """Convert the rows that a mirror left for us; return how many they were."""
+    return drain_late(database, step, context, lambda keys: reconvert(database, step, context, keys, token))
+
+
 def _restate(
     transaction: Transaction,
     step: Step,
@@ -137,6 +153,10 @@ def revalidate(database: Database, run: Run, step: Step, *, workers: int, repair
     context = run.context
     parts = _require_finished(database, run)
     step.source.require()
+    if must_lock(context):
+        with Lease(database, run, stop) as lease:
+            drain(database, step, context, lease.token)
+            _settle_counts(database, run, step, context, lease.token)
     result = validate(database, step, context, parts, workers, stop)
     if repair and not result.is_equal:
         with Lease(database, run, stop) as lease:
@@ -177,10 +197,14 @@ def _repair(database: Database, run: Run, step: Step, context: Context, result: 
 
 def _settle(database: Database, run: Run, step: Step, context: Context, token: str) -> list[Partition]:
     restate_all(database, step, context, token)
+    _settle_counts(database, run, step, context, token)
+    return partitions_of(database, run.context)
+
+
+def _settle_counts(database: Database, run: Run, step: Step, context: Context, token: str) -> None:
     with database.transaction() as transaction:
         run_store.require_lease(transaction, run.id, token)
         step.settle(transaction, context)
-    return partitions_of(database, run.context)
 
 
 def _record(database: Database, run: Run, result: Validation, kind: str, token: str | None) -> None:

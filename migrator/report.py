@@ -70,6 +70,7 @@ def run_report(transaction: Transaction, run: Run, step: Step | None) -> dict[st
         ],
         "error": run.row["error"],
         "settings": dict(run.settings),
+        "mirror": run.plan.get("mirror", "off"),
         "validated_equal": validation["equal"] if validation else None,
         "held_by": run.row["holder"] if run_store.is_held(transaction, run.id) else None,
         "partitions": {"total": len(parts), "done": sum(part.is_done for part in parts)},

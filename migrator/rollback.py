@@ -11,6 +11,7 @@ from migrator.errors import Refused, Stopped
 from migrator.events import Observer, PhaseStarted, RowsRemoved, RunClosed, tell
 from migrator.lease import Lease
 from migrator.migration import Context, Mismatch, Step
+from migrator.mirroring import remove as remove_mirror
 from migrator.preflight import preflight
 from migrator.removal import Removal, RolledBack
 from migrator.retry import retrying
@@ -87,6 +88,7 @@ class Rollback:
             own = self.step.own_tables(self.context)
             removal = Removal(self.database, self.run.id, self.names, own, lease.token, self.stop, self.observers)
             self.run = self._begin(lease, removal)
+            remove_mirror(self.database, self.run, lambda drop: retrying(drop, self.run.id, self.observers, self.stop))
             tell(self.observers, PhaseStarted(self.run.id, "rolling back"))
             result.removed = dict(self.run.row["rollback"]["removed"])
             result.conflicts = [Mismatch(**conflict) for conflict in self.run.row["rollback"].get("conflicts", [])]

@@ -3,12 +3,13 @@
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from typing import TypeVar
 
 from psycopg.types.json import Jsonb
 
-from migrator import repair, run_store
+from migrator import mirroring, repair, run_store
 from migrator.choice import choose_run, is_still_true, reread
 from migrator.chunk_size import FIRST_SIZE
 from migrator.claims import offer, send_home
@@ -24,7 +25,7 @@ from migrator.run_store import Partition, Run
 from migrator.set_controls import change_controls
 from migrator.states import RunState
 from migrator.stop import StopSignal
-from migrator.validation import Validation, quick_check, validate
+from migrator.validation import Validation, compare
 from migrator.work import convert
 from sql.database import Database, Transaction
 
@@ -72,14 +73,17 @@ class Runner:
         with self.database.transaction() as transaction:
             step = self.request.migration.open(transaction, self.request.settings, self.request.schema)
         step.source.require()
+        mirroring.require(self.database, step, self.request)
         run, is_resumed = choose_run(self.database, self.request)
         outcome = self.outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
-        if run.status is RunState.COMPLETE and is_still_true(self.database, step, run):
+        mirror = mirroring.Mirroring(self.database, step, run, self.request.mirror)
+        if mirror.is_in_place and run.status is RunState.COMPLETE and is_still_true(self.database, step, run):
             return self._look_again(step, run, outcome)
-        return self.lead(step, run, outcome)
+        return self.lead(step, run, outcome, mirror)
 
-    def lead(self, step: Step, run: Run, outcome: Outcome) -> Outcome:
+    def lead(self, step: Step, run: Run, outcome: Outcome, mirror: mirroring.Mirroring | None = None) -> Outcome:
         """Take the run's lease and do what is left to do; raises what `migrate` does."""
+        self._mirroring = mirror or mirroring.Mirroring(self.database, step, run, self.request.mirror)
         self._run_id, self._started = run.id, self._started or time.monotonic()
         with Lease(self.database, run, self.stop, is_exclusive=False) as lease:
             self._token = lease.token
@@ -116,8 +120,9 @@ class Runner:
     def _work(self, step: Step, run: Run, lease: Lease, outcome: Outcome) -> None:
         if run.status is RunState.COMPLETE:
             self._refresh(step, run, lease)
+            self._mirror(run, lease)
         else:
-            self._convert(step, self._plan(step, run, lease), lease)
+            self._convert(step, self._mirror(self._plan(step, run, lease), lease), lease)
             self._move(run, lease, RunState.VALIDATING)
         context = self._reread(run).context
         self._finish(step, context)
@@ -160,8 +165,9 @@ class Runner:
                 current = run_store.find(transaction, run.id)
                 if current.plan:
                     return current
-                context = current.context
-                decided = {**step.prepare(transaction, context), "decisions": run_store.decisions_digest(transaction)}
+                mirror = self._mirroring.plan
+                decided = step.prepare(transaction, replace(current.context, plan=mirror)) | mirror
+                decided["decisions"] = run_store.decisions_digest(transaction)
                 total = step.source.count(transaction, run.id)
                 for ordinal, within in enumerate(step.source.cut(transaction, run.id, total, self.request.workers)):
                     transaction.run(
@@ -178,6 +184,10 @@ class Runner:
                 return run_store.find(transaction, run.id)
 
         return self._retrying(run.id, plan)
+
+    def _mirror(self, run: Run, lease: Lease) -> Run:
+        self._mirroring.put_in_place(lease.token, partial(self._retrying, run.id))
+        return self._reread(run)
 
     def _finish(self, step: Step, context: Context) -> None:
         """Make what waited for the rows."""
@@ -218,6 +228,7 @@ class Runner:
         )
 
     def _look(self, step: Step, context: Context, outcome: Outcome) -> None:
+        self._retrying(context.run_id, lambda: repair.drain(self.database, step, context, self._token))
         self._transact(lambda transaction: step.settle(transaction, context))
         if self.request.validation != "none":
             tell(self.observers, PhaseStarted(context.run_id, "validating"))
@@ -237,12 +248,8 @@ class Runner:
     def _compare(self, step: Step, context: Context) -> Validation:
         with self.database.transaction() as transaction:
             partitions = run_store.partitions(transaction, context.run_id)
-        if self.request.validation == "quick":
-            quick = quick_check(self.database, step, context, partitions)
-            if quick.is_equal:
-                return quick
-        # Users may have made links of the run their own, so a quick no is not the last word.
-        return validate(self.database, step, context, partitions, self.request.workers, self.stop)
+        is_quick = self.request.validation == "quick"
+        return compare(self.database, step, context, partitions, self.request.workers, self.stop, quick=is_quick)
 
     # -- small things
 
@@ -250,11 +257,7 @@ class Runner:
         return self._retrying(run.id, lambda: reread(self.database, run, is_joining=self.request.is_joining))
 
     def _partitions(self, run: Run) -> list[Partition]:
-        def read() -> list[Partition]:
-            with self.database.transaction() as transaction:
-                return run_store.partitions(transaction, run.id)
-
-        return self._retrying(run.id, read)
+        return self._retrying(run.id, lambda: repair.partitions_of(self.database, run.context))
 
     def _in_transaction(self, action: Callable[[Transaction], None]) -> None:
         with self.database.transaction() as transaction:
@@ -281,6 +284,8 @@ class Runner:
             run.id,
             lambda: self._in_transaction(lambda tx: run_store.move(tx, run, to, token=lease.token, detail=detail)),
         )
+        if to is RunState.CANCELLED:
+            mirroring.remove(self.database, run, partial(self._retrying, run.id))
         tell(self.observers, RunClosed(run.id, to, time.monotonic() - self._started))
 
     def _fail(self, run: Run, lease: Lease, error: BaseException) -> None:

@@ -15,6 +15,9 @@ from tags.normalise import forms, normalise
 #: Texts fetched, normalised and sent at a time; bounds memory whatever the number of distinct texts.
 PAGE_TEXTS = 5_000
 
+#: Where `resolve` collects texts and words; a mirror's functions run the same queries over tables of their own.
+_STAGE = {"texts": psql.Identifier("segue_texts"), "words": psql.Identifier("segue_words")}
+
 
 def resolve(
     transaction: Transaction,
@@ -39,7 +42,8 @@ def resolve(
     # The empty text stands for NULL elements in the chunk's join.
     for page in chain([[("", 0)]], pages):
         transaction.copy_in("vocabulary.copy_texts", _rows(page))
-    transaction.run("vocabulary.resolve_words", fragments, **_starter_columns())
+    fragments = {**fragments, **_STAGE}
+    transaction.run("vocabulary.resolve_words", fragments, **starter_columns())
     transaction.run("vocabulary.create_tags", fragments, run_id=context.run_id, at=context.at)
     transaction.run("vocabulary.create_synonyms", fragments, run_id=context.run_id, at=context.at)
     transaction.run("vocabulary.save_vocabulary", fragments, run_id=context.run_id)
@@ -50,7 +54,7 @@ def _rows(texts: Iterable[tuple[str, int]]) -> Iterator[tuple[object, ...]]:
         yield raw, *forms(raw), uses
 
 
-def _starter_columns() -> dict[str, list[str | None]]:
+def starter_columns() -> dict[str, list[str | None]]:
     """Return the starter vocabulary as columns: every canonical name and synonym with its canonical form."""
     rows = [
         (normalise(text), tag.name, normalise(tag.name), tag.category, tag.color)

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from migrator.checkup import own, server
+from migrator.checkup import mirror, own, server
 from migrator.checkup.findings import Finding, Level, is_blocked, warning
 from migrator.checkup.patient import Patient
 from sql.database import Database, Transaction
@@ -17,6 +17,7 @@ CHECKS: tuple[Check, ...] = (
     own.cleanups,
     own.triggers,
     own.indexes,
+    mirror.mirror,
     server.transactions,
     server.replication,
     server.vacuum,
@@ -28,7 +29,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 #: Checks that look at Segue's own tables.
-NEED_SCHEMA = (own.privileges, own.runs, own.cleanups)
+NEED_SCHEMA = (own.privileges, own.runs, own.cleanups, mirror.mirror)
 
 
 def examine(database: Database, schema: str, table: str) -> list[Finding]:

@@ -6,6 +6,7 @@ from migrator.cleanup.record import CleanupState, Record
 from migrator.errors import Refused
 from migrator.preflight import preflight
 from sql.database import Transaction
+from sql.schema.mirror import PREFIX
 
 #: A statement timeout below this ends validation and index builds.
 SHORT_TIMEOUT_MS = 600_000
@@ -110,7 +111,7 @@ def triggers(patient: Patient, transaction: Transaction) -> list[Finding]:
     found += [
         warning("triggers", f"{row['name']} on {row['table_name']} is disabled", "segue serve makes it work again")
         for row in rows
-        if row["is_ours"] and row["is_disabled"]
+        if row["is_ours"] and row["is_disabled"] and not row["name"].startswith(PREFIX)
     ]
     return found or ok("triggers", f"of Segue: {', '.join(ours)}" if ours else "none on the targets")
 

@@ -6,10 +6,13 @@ from migrator import run_store
 from migrator.commands.migrate import migrate
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import Refused
+from migrator.mirroring import remove as remove_mirror
 from migrator.preflight import preflight
+from migrator.retry import retrying
 from migrator.run_store import Run
 from migrator.set_controls import change_controls
 from migrator.states import RESUMABLE, RunState
+from migrator.stop import StopSignal
 from sql.database import Transaction
 
 
@@ -25,6 +28,9 @@ def _request(session: Session, run_id: int, request: str, at_rest: RunState, as_
                 _move_at_rest(transaction, run, at_rest)
             else:
                 run_store.note(transaction, run.id, request, detail={"request": [run.row["request"], request]})
+        if not asked and at_rest is RunState.CANCELLED:
+            stop = StopSignal(abort=database.cancel_running)
+            remove_mirror(database, run, lambda drop: retrying(drop, run.id, (), stop))
     said = f"asked to {request} within one chunk" if asked else str(at_rest)
     if as_json:
         print_json({"run_id": run_id, "status": said})

@@ -17,6 +17,7 @@ from migrator.errors import Exit, Stopped, UsageError
 from migrator.events import Observer
 from migrator.join import Joiner
 from migrator.migration import Migration, Step
+from migrator.mirroring import DIRECTIONS
 from migrator.progress import observing
 from migrator.request import Limits, Request, with_defaults
 from migrator.retry import ATTEMPTS, retrying
@@ -142,6 +143,13 @@ def migration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     metavar="KEY=VALUE",
     help="Set a control of the run, as `segue set` does while it goes on; may be repeated.",
 )
+@click.option(
+    "--mirror",
+    type=click.Choice(DIRECTIONS),
+    envvar="SEGUE_MIRROR",
+    show_envvar=True,
+    help="(themes) Carry users' writes over in their own transactions, from now until rollback. [default: as it is]",
+)
 @migration_options
 @metrics_options
 @json_option
@@ -190,6 +198,7 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
         "max_chunks",
         "nice",
         "assignments",
+        "mirror",
     }
     source_of = click.get_current_context().get_parameter_source
     settings = {
@@ -219,6 +228,7 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
             limits=Limits(options["max_seconds"], options["max_chunks"], options["max_errors"]),
             controls=_assignments(options["nice"], options["assignments"]),
             is_joining=options["join"],
+            mirror=options["mirror"],
         )
     )
 

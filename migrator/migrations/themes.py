@@ -6,6 +6,7 @@ Undo: `segue rollback`, which removes what the run made and keeps what people di
 """
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 from psycopg import sql as psql
@@ -14,9 +15,11 @@ from migrator.cleanup.gone import find_source
 from migrator.digest import Digest
 from migrator.errors import Refused, UsageError
 from migrator.links import LinkTable
+from migrator.locked_rows import lock_page, must_lock
 from migrator.migration import Context, Converted, Counts, Migration, Mismatch, Option, Preview
 from migrator.source import KeyRange, TableSource
 from migrator.themes_image import ThemesImage
+from migrator.themes_mirror import ThemesMirror
 from migrator.vocabulary import resolve, suggest
 from sql.database import Transaction, compose
 from sql.errors import UniqueViolation
@@ -38,6 +41,7 @@ class ThemesStep(ThemesImage):
         super().__init__(source, schema, split)
         self.load = load
         self.links = LinkTable(self.source, schema, self.fragments)
+        self.mirror = ThemesMirror(self.source, self.fragments, split, load)
         self._cautious = 0
         self._patience = CAUTIOUS_CHUNKS
 
@@ -46,7 +50,7 @@ class ThemesStep(ThemesImage):
     def prepare(self, transaction: Transaction, context: Context) -> dict[str, Any]:
         """Check privileges, plan the load, resolve the whole vocabulary, and take the guards away that may wait."""
         self.require_privileges(transaction)
-        plan = self.links.plan(transaction, self.load)
+        plan = self.links.plan(transaction, "live" if must_lock(context) else self.load)
         resolve(transaction, context, self.discover(transaction), self.fragments)
         transaction.run("vocabulary.analyze_vocabulary")
         self.links.fit_key_type(transaction, plan)
@@ -103,6 +107,13 @@ class ThemesStep(ThemesImage):
 
     def convert(self, transaction: Transaction, context: Context, within: KeyRange, limit: int) -> Converted:
         """Convert one page: plainly, with ON CONFLICT after a collision; new texts are resolved when met."""
+        if must_lock(context):
+            locked = lock_page(transaction, self.source, within, limit)
+            values = {**self._values(context), "keys": locked.keys}
+            # What the mirror has made of them since the plan is made anew, so that the chunk can count it.
+            transaction.run("themes.forget_songs", self.fragments, **values)
+            converted = self._convert(transaction, context, self.source.page_of_keys(), values)
+            return replace(converted, has_more=locked.has_more)
         page, bounds = self.source.page(within)
         values = {**bounds, **self._values(context), "limit": limit}
         if not context.plan.get("load"):  # a dry run: nothing was prepared that this transaction could see

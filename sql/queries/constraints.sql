@@ -72,6 +72,9 @@ ALTER TABLE {song_tags} ADD CONSTRAINT {name} {definition} NOT VALID
 -- name: validate_foreign_key
 ALTER TABLE {song_tags} VALIDATE CONSTRAINT {name}
 
+-- name: lock_songs
+LOCK TABLE {table} IN {mode} MODE
+
 -- name: foreign_key_to_songs
 FOREIGN KEY (song_id) REFERENCES {table} ({key}) ON DELETE CASCADE
 

@@ -29,7 +29,7 @@ WITH starter AS (
 
 spelled AS (
     SELECT text.normalized, text.cleaned, sum(text.uses) AS uses, bool_and(text.problem IS NULL) AS is_nameable
-    FROM segue_texts AS text
+    FROM {texts} AS text
     WHERE text.normalized <> ''
     GROUP BY text.normalized, text.cleaned
 ),
@@ -50,7 +50,7 @@ synonym AS (
     ORDER BY 1, 2
 )
 
-INSERT INTO segue_words (normalized, canonical, how, name, rank, category, color, is_standard)
+INSERT INTO {words} (normalized, canonical, how, name, rank, category, color, is_standard)
 SELECT
     word.normalized,
     coalesce(decision.canonical_normalized, tag.normalized_name, exact.canonical, synonym.canonical, starter.canonical, word.normalized),
@@ -85,7 +85,7 @@ WHERE word.is_nameable OR decision.normalized IS NOT NULL
 -- Sorted, so that two workers that meet the same new texts wait for each other instead of deadlocking.
 WITH wanted AS (
     SELECT DISTINCT ON (word.canonical) word.*
-    FROM segue_words AS word
+    FROM {words} AS word
     WHERE NOT EXISTS (SELECT FROM {tags} AS tag WHERE tag.normalized_name = word.canonical)
     ORDER BY word.canonical, word.rank, word.name COLLATE "C"
 ),
@@ -113,7 +113,7 @@ ON CONFLICT (run_id, table_name, kind, key) DO UPDATE SET after = excluded.after
 -- name: create_synonyms
 INSERT INTO {tag_synonyms} (id, synonym, canonical_tag_id, created_at, run_id)
 SELECT segue.tag_id('synonym:' || word.normalized), word.normalized, tag.id, %(at)s, %(run_id)s
-FROM segue_words AS word
+FROM {words} AS word
 JOIN {tags} AS tag ON tag.normalized_name = word.canonical
 WHERE
     word.how IN ('synonym', 'accepted')
@@ -125,6 +125,7 @@ ORDER BY word.normalized
 ON CONFLICT DO NOTHING
 
 -- name: save_vocabulary
+-- Sorted, as tags are, for the transactions of a mirror that meet the same new texts.
 INSERT INTO segue.vocabulary (run_id, raw, normalized, outcome, how, canonical, tag_id, reason, uses)
 SELECT
     %(run_id)s,
@@ -136,11 +137,12 @@ SELECT
     tag.id,
     CASE WHEN tag.id IS NULL AND text.normalized <> '' THEN coalesce(text.problem, 'its tag could not be created') END,
     text.uses
-FROM segue_texts AS text
+FROM {texts} AS text
 -- A spelling that cannot be a name (it is too long before its case is folded) shares the tag only by a decision.
-LEFT JOIN segue_words AS word
+LEFT JOIN {words} AS word
     ON word.normalized = text.normalized AND (text.problem IS NULL OR word.how = 'accepted')
 LEFT JOIN {tags} AS tag ON tag.normalized_name = word.canonical
+ORDER BY text.raw
 ON CONFLICT DO NOTHING
 
 -- name: analyze_vocabulary

@@ -22,7 +22,7 @@ ALLOWED = {
 MIGRATOR_LAYERS = (
     {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"} | {"controls"},
     {"source", "retry", "migration", "request", "erasures"},
-    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"},
+    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"} | {"locked_rows"},
     {
         "lease",
         "chunk",
@@ -34,7 +34,8 @@ MIGRATOR_LAYERS = (
         "snapshots_image",
         "node_persist",
     }
-    | {"token_rotation"},
+    | {"token_rotation"}
+    | {"themes_mirror", "mirroring"},
     {"worker", "worker_process", "removal", "set_controls", "jobs", "measures"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},

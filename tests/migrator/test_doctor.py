@@ -137,7 +137,7 @@ def test_a_run_that_nobody_works_on(segue, found) -> None:
     code, findings = found()
 
     assert 0 == code
-    assert ["runs"] == [f["check"] for f in findings]
+    assert ["runs", "mirror"] == [f["check"] for f in findings]
     assert "run 1 of themes is paused" in findings[0]["message"]
     assert "segue resume 1" in findings[0]["fix"]
     assert 0 == segue("resume", "1").code

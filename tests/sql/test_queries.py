@@ -30,6 +30,7 @@ ELSEWHERE = {
     ),
     **dict.fromkeys(("cleanup", "cleanup_undo"), "tests/cleanup/test_queries.py"),
     "search": "tests/search/test_same_answers.py",
+    "mirror": "tests/mirror/test_forward.py",
 }
 
 #: Parts of other queries; they are prepared inside those.
@@ -86,7 +87,9 @@ def fragments_for(step) -> dict[str, psql.Composable]:
         "record_columns": psql.SQL("record.song_id, record.tag_id"),
         "song_tags_name": psql.Literal("public.song_tags"),
         "statement": psql.SQL("SELECT 1"),
-        **dict.fromkeys(("event", "transition", "function", "arguments"), psql.SQL("")),
+        **dict.fromkeys(("event", "transition", "function", "arguments", "condition", "mode"), psql.SQL("")),
+        "texts": psql.Identifier("segue_texts"),
+        "words": psql.Identifier("segue_words"),
     }
     return {**fragments, "expected": compose("themes_image.expected_pairs", fragments)}
 

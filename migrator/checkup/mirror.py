@@ -1,0 +1,30 @@
+"""Checks of mirrors: triggers that are missing or do nothing, and songs that came late."""
+
+from migrator.checkup.findings import Finding, ok, warning
+from migrator.checkup.patient import Patient
+from sql.database import Transaction
+
+
+def mirror(_patient: Patient, transaction: Transaction) -> list[Finding]:
+    """Whether the mirrors that runs have work, and are up to date."""
+    triggers = transaction.all("mirror.list_triggers")
+    late = {row["run_id"]: row["found"] for row in transaction.all("mirror.count_late")}
+    found, said = [], []
+    for run in transaction.all("mirror.list_mirrored_runs"):
+        again = f"segue migrate {run['migration']} --mirror {run['mirror']}"
+        if not triggers:
+            found.append(warning("mirror", f"run {run['id']} has a mirror and its triggers are gone", again))
+        for row in triggers:
+            name = f"{row['name']} on {row['schema']}.{row['table']}"
+            if not row["is_enabled"]:
+                fix = f"{row['fix']}; then {again}"
+                found.append(warning("mirror", f"{name} is disabled, so users' writes do not reach the tags", fix))
+        if count := late.get(run["id"]):
+            fix = f"segue validate {run['id']}" if run["status"] == "complete" else f"segue resume {run['id']}"
+            found.append(
+                warning(
+                    "mirror", f"run {run['id']}: {count} writes were not carried over in their own transactions", fix
+                )
+            )
+        said.append(f"run {run['id']}: {run['mirror']}")
+    return found or ok("mirror", f"up to date: {', '.join(said)}" if said else "none")

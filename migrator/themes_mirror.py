@@ -1,0 +1,133 @@
+"""The mirror of `themes`: functions and triggers that carry users' writes over in the users' own transactions."""
+
+import re
+from collections.abc import Mapping
+
+from psycopg import sql as psql
+
+from migrator.errors import Refused, UsageError
+from migrator.source import TableSource
+from migrator.vocabulary import starter_columns
+from sql.database import Transaction, compose, literal_sql
+from sql.schema.mirror import PREFIX, drop_triggers, mirror_triggers
+
+_STAGE = {"texts": psql.Identifier("segue", "mirror_texts"), "words": psql.Identifier("segue", "mirror_words")}
+
+#: The batch path's queries that resolve texts, in their order.
+_RESOLVING = ("resolve_words", "create_tags", "create_synonyms", "save_vocabulary")
+
+_PLACEHOLDER = re.compile(r"%\((\w+)\)s")
+
+
+class ThemesMirror:
+    """What a run's mirror consists of.
+
+    Args:
+        source: the legacy table, its key and its theme column.
+        fragments: the step's.
+        split: text at which elements are split, or None.
+        load: how the run loads its target.
+    """
+
+    def __init__(
+        self, source: TableSource, fragments: Mapping[str, psql.Composable], split: str | None, load: str
+    ) -> None:
+        self.source = source
+        self.load = load
+        self.fragments = dict(fragments)
+        self.split = split
+
+    def require(self, transaction: Transaction, *, is_planned: bool) -> None:
+        """Refuse, naming what to do, when the role may not make triggers on the source or lock its rows.
+
+        Raises:
+            UsageError: the load that is asked for takes the keys away by which a mirror finds links.
+            Refused: the source is no table, or a privilege is missing.
+        """
+        if self.load == "fresh" and not is_planned:
+            raise UsageError("--load fresh takes the keys away that a mirror needs; give --load live, or --mirror off")
+        name = psql.Identifier(self.source.schema, self.source.table).as_string(None)
+        found = transaction.one("mirror.describe_source", table=name)
+        if not found["is_table"]:
+            raise Refused(f"{self.source} is no table, so it can have no mirror; name the table, or give --mirror off")
+        missing = [
+            privilege for privilege, has in (("TRIGGER", "may_make_triggers"), ("UPDATE", "may_lock")) if not found[has]
+        ]
+        if missing:
+            role = psql.Identifier(found["role"]).as_string(None)
+            raise Refused(
+                f"a mirror needs {' and '.join(missing)} on {self.source} (it locks rows and writes none); as its "
+                f"owner: GRANT {', '.join(missing)} ON {name} TO {role}; or give --mirror off"
+            )
+
+    def install(self, transaction: Transaction, run_id: int) -> None:
+        """Make the functions for a run, and the triggers that are missing; waits for the writers of the source."""
+        for name, body in self.bodies(run_id).items():
+            transaction.run(f"mirror.{name}", body)
+        wanted = self._triggers()
+        there = mirror_triggers(transaction)
+        if {(self.source.schema, self.source.table, name) for name in wanted} != set(there):
+            drop_triggers(transaction)
+            for name, (event, condition) in wanted.items():
+                fragments = {"event": literal_sql(event), "condition": condition, "name": psql.Identifier(name)}
+                transaction.run("mirror.create_trigger", {**self.fragments, **fragments})
+        # After the source, which users' transactions lock first, too.
+        if not transaction.one("mirror.has_settle_trigger")["found"]:
+            transaction.run("mirror.create_settle_trigger")
+
+    def is_installed(self, transaction: Transaction) -> bool:
+        """Whether every trigger is there."""
+        return set(self._triggers()) == {
+            name
+            for schema, table, name in mirror_triggers(transaction)
+            if (schema, table) == (self.source.schema, self.source.table)
+        }
+
+    def bodies(self, run_id: int) -> dict[str, dict[str, psql.Composable]]:
+        """Return the fragments of the functions' statements: the run's number and names, and the queries' parts."""
+        number = psql.Literal(run_id)
+        shared: dict[str, psql.Composable] = {**self.fragments, "run_id": number}
+        shared["page"] = _inlined(self.source.page_of_keys(), keys=psql.SQL("segue_keys"))
+        split = psql.Literal(self.split)
+        for name in ("exploded", "elements"):
+            shared[name] = _inlined(self.fragments[name], split=split)
+        shared["known_word"] = compose("mirror.known_word", shared)
+        names = ("find_texts", "link_songs", "forget_truncated")
+        parts: dict[str, psql.Composable] = {name: compose(f"mirror.{name}", shared) for name in names}
+        parts["quarantine_elements"] = _inlined(compose("themes.quarantine_elements", shared), run_id=number)
+        values = {
+            "run_id": number,
+            "at": psql.SQL("now()"),
+            **{k: psql.Literal(v) for k, v in starter_columns().items()},
+        }
+        resolving = {
+            name: _inlined(compose(f"vocabulary.{name}", {**shared, **_STAGE}), **values) for name in _RESOLVING
+        }
+        return {
+            "create_note": shared,
+            "create_resolve": {**shared, **resolving},
+            "create_settle": {**shared, **parts},
+        }
+
+    def _triggers(self) -> dict[str, tuple[str, psql.Composable]]:
+        """Return event and condition by name; a write that leaves the themes alone costs one comparison."""
+        column, key = psql.Identifier(self.source.column), psql.Identifier(self.source.key)
+        each = psql.SQL("FOR EACH ROW")
+        changed = psql.SQL(
+            "{each} WHEN (OLD.{column} IS DISTINCT FROM NEW.{column} OR OLD.{key} IS DISTINCT FROM NEW.{key})"
+        )
+        return {
+            f"{PREFIX}insert": ("INSERT", psql.SQL("{} WHEN (NEW.{} IS NOT NULL)").format(each, column)),
+            f"{PREFIX}update": ("UPDATE", changed.format(each=each, column=column, key=key)),
+            f"{PREFIX}delete": ("DELETE", each),
+            f"{PREFIX}truncate": ("TRUNCATE", psql.SQL("FOR EACH STATEMENT")),
+        }
+
+
+def _inlined(part: psql.Composable, **values: psql.Composable) -> psql.SQL:
+    """Return a query's part with its values written into it: a function's body takes no parameters."""
+
+    def value(match: re.Match[str]) -> str:
+        return values[match[1]].as_string(None).replace("%", "%%")
+
+    return literal_sql(_PLACEHOLDER.sub(value, part.as_string(None)))
