@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from migrator import registry, report, run_store
 from migrator.commands.migrate import run_request
 from migrator.commands.rollback import open_run
 from migrator.commands.session import Session
+from migrator.controls import Controls, differences
 from migrator.errors import Exit, LeaseLost, MigratorError, Refused, RunHeld, Stopped, UsageError
 from migrator.events import Event, Observer, RowsRemoved
 from migrator.jobs import Job
@@ -116,7 +119,6 @@ def _migrate(
             batch_size=options.get("batch_size"),
             validation=options.get("validation", "quick"),
             limits=Limits(max_seconds, None, options.get("max_errors")),
-            controls=tuple(options.get("controls", ())),
         )
     )
     _make_run(database, job, request)
@@ -146,6 +148,11 @@ def _make_run(database: Database, job: Job, request: Request) -> None:
         step = request.migration.open(transaction, request.settings, request.schema)
         step.source.require()
         run_store.create(transaction, job.migration, request.settings, job.run_id)
+        # Once, with the run: who retunes it between two steps is not overruled by what was asked for at first.
+        controls = Controls().changed(job.options.get("controls", ()))
+        if set_ := differences(Controls(), controls):
+            transaction.run("throttle.save_controls", run_id=job.run_id, controls=Jsonb(controls.as_json()))
+            run_store.note(transaction, job.run_id, "set", detail=set_)
 
 
 def _rollback(

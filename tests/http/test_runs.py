@@ -115,7 +115,7 @@ def test_a_runs_life(operator: Operator, links: Any) -> None:
 
 def test_steps_of_a_run(operator: Operator) -> None:
     """With --max-seconds each call makes at least a chunk, puts the job back, and the next goes on; then it is done."""
-    operator.post(RUNS, {"batch_size": 10})
+    operator.post(RUNS, {"batch_size": 10, "controls": {"nice": 0.001}})
     rows = []
     for _ in range(10):
         done = operator.segue("worker", "--once", "--json", "--max-seconds", "0").json
@@ -124,6 +124,10 @@ def test_steps_of_a_run(operator: Operator) -> None:
             break
         assert (6, "max-seconds") == (done["exit_code"], done["error"])
         assert ("paused", "queued") == (operator.status(1)["status"], operator.status(1)["job"]["state"])
+        if len(rows) == 1:
+            assert {"nice": "0.001"} == operator.status(1)["controls"]
+            operator.post("/v1/runs/1/retune", {"controls": {"nice": 0.002}}, 200)
+    assert {"nice": "0.002"} == operator.status(1)["controls"], "a step does not take back what was retuned"
     assert [10, 20, 30, 40] == rows[:4]
     assert "complete" == operator.status(1)["status"]
 
