@@ -40,7 +40,8 @@ class Done:
         error: in words, or None; why it was put back.
         report: what the same command prints with --json.
         is_failure: it was put back because the database was lost.
-        is_lost: it was put back because another process has the run.
+        is_busy: it was put back because another process has the run.
+        is_lost: that process has taken it from this one.
         is_stopped_by_signal: this process was told to end.
     """
 
@@ -50,6 +51,7 @@ class Done:
     error: str | None = None
     report: Mapping[str, Any] | None = None
     is_failure: bool = False
+    is_busy: bool = False
     is_lost: bool = False
     is_stopped_by_signal: bool = False
 
@@ -82,8 +84,10 @@ def work(
         return _migrate(session, database, job, known, max_seconds, stop, observers)
     except Stopped as stopped:
         return _stopped(job, stopped.reason, None)
-    except (RunHeld, LeaseLost) as error:
-        return Done(job, "put back", Exit.STOPPED, str(error), is_lost=True)
+    except RunHeld as error:
+        return Done(job, "put back", Exit.STOPPED, str(error), is_busy=True)
+    except LeaseLost as error:
+        return Done(job, "put back", Exit.STOPPED, str(error), is_busy=True, is_lost=True)
     except (Refused, UsageError) as error:
         return Done(job, "refused", error.exit_code, str(error))
     except DatabaseError as error:
@@ -188,7 +192,7 @@ def _watch(max_seconds: float, stop: StopSignal) -> Observer:
 def _stopped(job: Job, reason: str | None, body: Mapping[str, Any] | None) -> Done:
     said = reason or "stop"
     if said == "lease lost":
-        return Done(job, "put back", Exit.STOPPED, "another worker has taken the job", body, is_lost=True)
+        return Done(job, "put back", Exit.STOPPED, "another worker has taken the job", body, is_busy=True, is_lost=True)
     if said.startswith(_GO_ON):
         is_signal = said.startswith("signal")
         return Done(job, "put back", Exit.STOPPED, said, body, is_stopped_by_signal=is_signal)

@@ -292,6 +292,29 @@ def test_sigterm_puts_the_job_back(site: Site, start: Worker) -> None:
     assert "complete" == site.run(run_id)["status"]
 
 
+def test_sigterm_in_the_last_moment(site: Site, start: Worker) -> None:
+    """A run that can only end well is ended, and then the worker, which does not take the next job."""
+    with psycopg.connect(site.url, autocommit=True) as connection:
+        connection.execute(
+            "CREATE FUNCTION linger() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(1.5); RETURN NEW; END'"
+        )
+        connection.execute(
+            "CREATE TRIGGER linger BEFORE UPDATE ON segue.runs FOR EACH ROW WHEN (NEW.status = 'complete') EXECUTE FUNCTION linger()"
+        )
+        try:
+            worker = start()
+            run_id = site.post(RUNS)["run_id"]
+            lingers = (
+                "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND datname = current_database()"
+            )
+            wait_for(lambda: connection.execute(lingers).fetchone() == (1,))
+            worker.send_signal(signal.SIGTERM)
+            assert 0 == worker.wait(timeout=10)
+        finally:
+            connection.execute("DROP FUNCTION linger() CASCADE")
+    assert ("complete", "done") == (site.run(run_id)["status"], site.run(run_id)["job"]["outcome"])
+
+
 @pytest.mark.parametrize("has_key", [True, False])
 def test_twenty_ask_at_once(site: Site, has_key: bool) -> None:
     """Exactly one run: with a key all get its answer, without one all but one are told that it is there."""

@@ -9,13 +9,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from migrator import registry
+from migrator import registry, run_store
 from migrator.controls import Controls
+from migrator.lease import Lease
 from migrator.states import RESUMABLE, TRANSITIONS
+from migrator.stop import StopSignal
 from service.http import run_shapes as shapes
 from service.http.problems import Problem
 from service.http.run_views import assignments
 from service.runs import reading, steering
+from sql.database import Database
 from tests.conftest import Command
 from tests.http.conftest import Got, Inside
 from tests.http.test_bad_input import problem
@@ -254,6 +257,39 @@ def test_an_outside_run_has_precedence(operator: Operator) -> None:
     operator.segue("migrate")
 
     assert "run 2 of themes was started meanwhile" in operator.work(5)["error"]
+
+
+def test_a_limit_stops_and_does_not_stand_in_the_way(operator: Operator) -> None:
+    """More quarantined rows than allowed: stopped, told why; resumed, it goes through, as on the command line."""
+    operator.connection.execute("UPDATE songs SET themes = ARRAY[repeat('x', 51)]")
+    operator.post(RUNS, {"max_errors": "10%", "batch_size": 10})
+    stopped = operator.work(6)
+    assert ("stopped", "max-errors") == (stopped["outcome"], stopped["error"])
+    assert 20 > operator.status(1)["rows"]["quarantined"] > 0
+    assert "longer than 50 characters" == operator.status(1)["errors"][0]["error"]
+    operator.post("/v1/runs/1/resume")
+    assert "done" == operator.work(4)["outcome"]
+
+
+def test_a_run_that_somebody_holds(operator: Operator, database_url: str) -> None:
+    """The job waits until the run is free; that is no failure of a worker."""
+    operator.post(RUNS, {"batch_size": 10})
+    operator.work(6, "--max-seconds", "0")
+    database = Database(database_url)
+    try:
+        with database.transaction() as transaction:
+            run = run_store.find(transaction, 1)
+        with Lease(database, run, StopSignal()):
+            busy = operator.work(6)
+            assert ("put_back", True) == (busy["outcome"], "is held by" in busy["error"])
+            assert operator.status(1)["held_by"]
+            assert "idle" == operator.work()["outcome"], "not at once again"
+            problem(operator.ask("POST", "/v1/runs/1/rollback"), 409)
+    finally:
+        database.close()
+    operator.connection.execute("UPDATE segue.jobs SET due_at = now()")
+    assert "done" == operator.work()["outcome"]
+    assert [(0,)] == operator.connection.execute("SELECT failures FROM segue.jobs").fetchall()
 
 
 numbers = st.floats(0, 1e9)
