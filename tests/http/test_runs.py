@@ -1,5 +1,6 @@
 """Runs over HTTP, without the network: what is taken, what is refused, and what a worker then does."""
 
+import asyncio
 import uuid
 from typing import Any
 
@@ -14,6 +15,7 @@ from migrator.controls import Controls
 from migrator.lease import Lease
 from migrator.states import RESUMABLE, TRANSITIONS
 from migrator.stop import StopSignal
+from service.http import event_stream
 from service.http import run_shapes as shapes
 from service.http.problems import Problem
 from service.http.run_views import assignments
@@ -290,6 +292,29 @@ def test_a_run_that_somebody_holds(operator: Operator, database_url: str) -> Non
     operator.connection.execute("UPDATE segue.jobs SET due_at = now()")
     assert "done" == operator.work()["outcome"]
     assert [(0,)] == operator.connection.execute("SELECT failures FROM segue.jobs").fetchall()
+
+
+def test_a_quiet_stream_stays_open(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing happens comments keep the connection; a place is given back however the stream ends."""
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.0)
+    monkeypatch.setattr(event_stream, "_LOOK_SECONDS", 0.01)
+    operator.post(RUNS)
+    places = event_stream.Places(1)
+
+    async def listen() -> list[bytes]:
+        pieces = aiter(event_stream.EventStream(operator.inside.state, 1, 0, places))
+        heard = [await anext(pieces) for _ in range(5)]
+        with pytest.raises(Problem, match="too many follow"):
+            places.require()
+        operator.inside.state.is_stopping = True
+        return heard + [piece async for piece in pieces]
+
+    heard = asyncio.run(listen())
+    assert heard[0] == b"retry: 2000\n\n"
+    assert heard[1].startswith(b"id: 1\nevent: job-queued\ndata: {")
+    assert b'"status":"queued"' in heard[2]
+    assert heard[3] == heard[4] == b": still here\n\n"
+    places.require()
 
 
 numbers = st.floats(0, 1e9)
