@@ -152,9 +152,11 @@ class _Worker:
         if done.outcome != "put back":
             jobs.end(self.database, job, done.outcome, exit_code=done.exit_code, error=done.error, report=done.report)
         elif done.is_failure:
-            jobs.requeue(
-                self.database, job, why=done.error or "", failures=job.failures + 1, delay_seconds=WAIT_SECONDS
-            )
+            failures = job.failures + 1
+            why, error = "the database was lost", done.error
+            jobs.requeue(self.database, job, why=why, error=error, failures=failures, delay_seconds=WAIT_SECONDS)
+        elif done.is_busy:
+            why = "another process has the run"
+            jobs.requeue(self.database, job, why=why, error=done.error, delay_seconds=WAIT_SECONDS)
         else:
-            delay = WAIT_SECONDS if done.is_busy else 0
-            jobs.requeue(self.database, job, why=done.error or "", delay_seconds=delay)
+            jobs.requeue(self.database, job, why=done.error or "")

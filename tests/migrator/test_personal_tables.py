@@ -20,6 +20,7 @@ TELLING = ("user", "spotify", "email", "display", "owner", "author", "created_by
 HARMLESS = {
     "segue.partitions": {"lease_token"},
     "segue.runs": {"lease_token"},
+    "segue.jobs": {"lease_token"},
     "segue.api_tokens": {"token_hash", "created_by"},
     "segue.moderation_log": {"before"},
 }
