@@ -4,72 +4,20 @@ import asyncio
 import uuid
 from typing import Any
 
-import msgspec
 import psycopg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from migrator import registry, run_store
-from migrator.controls import Controls
+from migrator import run_store
 from migrator.lease import Lease
-from migrator.states import RESUMABLE, TRANSITIONS
 from migrator.stop import StopSignal
 from service.http import event_stream
-from service.http import run_shapes as shapes
 from service.http.problems import Problem
-from service.http.run_views import assignments
-from service.runs import reading, steering
 from sql.database import Database
 from tests.conftest import Command
-from tests.http.conftest import Got, Inside
+from tests.http.site import RUNS, Operator
 from tests.http.test_bad_input import problem
-from tests.http.tokens import tokens
 
-RUNS = "/v1/migrations/themes/runs"
 SONGS = [(str(uuid.UUID(int=number)), ["Hope", f"Theme {number}"]) for number in range(1, 41)]
-
-
-class Operator:
-    """Somebody with a token for operating, and a worker that is called when it is due."""
-
-    def __init__(self, inside: Inside, connection: psycopg.Connection[Any], segue: Command) -> None:
-        self.inside, self.connection, self.segue = inside, connection, segue
-        self.known = tokens(connection)
-
-    def ask(self, method: str, target: str, body: Any = None, *, token: str = "operate", **headers: str) -> Got:
-        """Send a request with a token."""
-        sent = {"authorization": f"Bearer {self.known[token]}"}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.inside.ask(method, target, headers=sent, json_body=body)
-
-    def post(self, target: str, body: Any = None, status: int = 202, **headers: str) -> Any:
-        """Send a POST whose answer has a status."""
-        got = self.ask("POST", target, body, **headers)
-        assert status == got.status, got.body
-        return got.json
-
-    def status(self, run_id: int) -> Any:
-        """Return a run."""
-        got = self.ask("GET", f"/v1/runs/{run_id}")
-        assert 200 == got.status, got.body
-        return got.json
-
-    def work(self, code: int = 0, *options: str) -> Any:
-        """Have a worker do one job."""
-        result = self.segue("worker", "--once", "--json", *options)
-        assert code == result.code, result
-        return result.json
-
-    def jobs(self) -> list[tuple[Any, ...]]:
-        """Return the queue."""
-        return self.connection.execute("SELECT kind, run_id, state, outcome FROM segue.jobs ORDER BY id").fetchall()
-
-    def events(self, run_id: int) -> list[tuple[str, str | None]]:
-        """Return what has happened to a run."""
-        return self.connection.execute(
-            "SELECT kind, to_status FROM segue.events WHERE run_id = %s ORDER BY id", [run_id]
-        ).fetchall()
 
 
 @pytest.fixture
@@ -315,53 +263,3 @@ def test_a_quiet_stream_stays_open(operator: Operator, monkeypatch: pytest.Monke
     assert b'"status":"queued"' in heard[2]
     assert heard[3] == heard[4] == b": still here\n\n"
     places.require()
-
-
-numbers = st.floats(0, 1e9)
-limits = st.none() | st.builds(shapes.LoadLimit, wait=numbers, stop=st.none() | numbers)
-loads = {f"throttle_{load}": limits for load in shapes.LIMITS}
-settings = {
-    "nice": st.floats(0, 100),
-    "chunk_ms": st.integers(1, 60_000),
-    "workers": st.none() | st.integers(1, 64),
-    **loads,
-}
-
-
-@given(st.fixed_dictionaries({}, optional=settings))
-def test_controls_mean_what_the_command_line_means(given_controls: dict[str, Any]) -> None:
-    """Whatever is accepted here is understood by whoever reads the run's controls, with the same values."""
-    wanted = msgspec.json.decode(
-        msgspec.json.encode(shapes.ControlSettings(**given_controls)), type=shapes.ControlSettings
-    )
-    try:
-        stored = assignments(wanted)
-    except Problem:
-        limits_given = [limit for limit in given_controls.values() if isinstance(limit, shapes.LoadLimit)]
-        assert [each for each in limits_given if each.stop is not None and each.stop <= each.wait * 1.00001]
-        return
-    controls = Controls.of(stored)
-
-    assert set(stored) == {name.replace("_", "-") for name in given_controls}
-    assert "nice" not in stored or controls.nice == pytest.approx(wanted.nice, rel=1e-5, abs=1e-9)
-    assert "workers" not in stored or controls.workers == wanted.workers
-    for load in shapes.LIMITS:
-        limit = given_controls.get(f"throttle_{load}", ...)
-        if limit is None:
-            assert load not in controls.limits
-        elif limit is not ...:
-            assert controls.limits[load].wait == pytest.approx(limit.wait, rel=1e-5, abs=1e-9)
-            assert (controls.limits[load].stop is None) == (limit.stop is None)
-
-
-def test_states_are_those_of_the_migrator() -> None:
-    """What the serving side knows of states without importing the migrator is true."""
-    assert {str(state) for state in RESUMABLE} == reading.RESUMABLE
-    for to, before in steering._BEFORE.items():
-        assert all(to in {str(after) for after in TRANSITIONS[state]} for state in TRANSITIONS if str(state) in before)
-
-
-def test_seeded_migrations_are_those_that_ship(connection: psycopg.Connection[Any]) -> None:
-    """What can be asked for before a worker has ever run is what every worker can do."""
-    names = {name for (name,) in connection.execute("SELECT name FROM segue.migrations").fetchall()}
-    assert set(registry.discover()) == names
