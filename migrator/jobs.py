@@ -88,10 +88,19 @@ def claim(database: Database, migrations: Iterable[str]) -> Job | None:
         return Job.of(row)
 
 
-def requeue(database: Database, job: Job, *, why: str, failures: int = 0, delay_seconds: float = 0) -> bool:
-    """Put a job back for the next worker; False when it is not ours any more."""
+def requeue(
+    database: Database, job: Job, *, why: str, error: str | None = None, failures: int = 0, delay_seconds: float = 0
+) -> bool:
+    """Put a job back for the next worker; False when it is not ours any more.
+
+    Args:
+        why: for the event, which nobody can change any more: nothing about a row or a file.
+        error: in words, or None.
+        failures: how often a worker died at it, or lost the database, now.
+        delay_seconds: until it is due again.
+    """
     with database.transaction() as transaction:
-        values: dict[str, Any] = {"error": why if failures else None, "failures": failures}
+        values: dict[str, Any] = {"error": error, "failures": failures}
         values["delay"] = f"{delay_seconds} seconds"
         if not transaction.run("jobs.requeue_job", job_id=job.id, token=job.token, **values):
             return False
@@ -121,7 +130,8 @@ def end(
         values: dict[str, Any] = {"outcome": outcome, "exit_code": exit_code, "error": error, "report": shown}
         if not transaction.run("jobs.end_job", job_id=job.id, token=job.token, **values):
             return False
-        detail = {"job": job.id, "outcome": outcome, "exit_code": exit_code, **({"error": error} if error else {})}
+        # An error may name a row or a file, and events are for ever.
+        detail = {"job": job.id, "outcome": outcome, "exit_code": exit_code}
         run_store.note(transaction, job.run_id, "job-ended", detail=detail)
     return True
 

@@ -102,8 +102,10 @@ class Removal:
             transaction.run("rollback.empty_target", target)
             after = RolledBack(result.run_id, result.status, self.counted(transaction, result, name, rows["found"]))
             self.save(transaction, after)
-        tell(self.observers, RowsRemoved(self.run_id, name, rows["found"]))
-        self._reload(result)
+        before = result.removed[name]
+        self._reload(result)  # what is stored says whether it was committed
+        if result.removed[name] > before:
+            tell(self.observers, RowsRemoved(self.run_id, name, result.removed[name] - before))
 
     def _reload(self, result: RolledBack) -> None:
         """Take the counts that are stored, whatever this process remembers."""

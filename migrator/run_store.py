@@ -99,13 +99,12 @@ def create(
     transaction: Transaction, migration: str, settings: Mapping[str, str | None], run_id: int | None = None
 ) -> Run:
     """Start a run, under a number that was taken before if one is given; a rival collides on a unique index."""
-    row = transaction.one(
-        "runs.create_run",
-        run_id=run_id,
-        migration=migration,
-        settings=Jsonb(settings),
-        fingerprint=fingerprint(migration, settings),
-    )
+    values: dict[str, Any] = {"migration": migration, "settings": Jsonb(settings)}
+    values["fingerprint"] = fingerprint(migration, settings)
+    if run_id is None:
+        row = transaction.one("runs.create_run", **values)
+    else:
+        row = transaction.one("runs.create_promised_run", **values, run_id=run_id)
     note(transaction, row["id"], "status", to_status=RunState.PREPARING, detail={"settings": dict(settings)})
     return Run.of(row)
 

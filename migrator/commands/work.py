@@ -5,10 +5,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from psycopg.types.json import Jsonb
+
 from migrator import registry, report, run_store
 from migrator.commands.migrate import run_request
 from migrator.commands.rollback import open_run
 from migrator.commands.session import Session
+from migrator.controls import Controls, differences
 from migrator.errors import Exit, LeaseLost, MigratorError, Refused, RunHeld, Stopped, UsageError
 from migrator.events import Event, Observer, RowsRemoved
 from migrator.jobs import Job
@@ -37,7 +40,8 @@ class Done:
         error: in words, or None; why it was put back.
         report: what the same command prints with --json.
         is_failure: it was put back because the database was lost.
-        is_lost: it was put back because another process has the run.
+        is_busy: it was put back because another process has the run.
+        is_lost: that process has taken it from this one.
         is_stopped_by_signal: this process was told to end.
     """
 
@@ -47,6 +51,7 @@ class Done:
     error: str | None = None
     report: Mapping[str, Any] | None = None
     is_failure: bool = False
+    is_busy: bool = False
     is_lost: bool = False
     is_stopped_by_signal: bool = False
 
@@ -79,8 +84,10 @@ def work(
         return _migrate(session, database, job, known, max_seconds, stop, observers)
     except Stopped as stopped:
         return _stopped(job, stopped.reason, None)
-    except (RunHeld, LeaseLost) as error:
-        return Done(job, "put back", Exit.STOPPED, str(error), is_lost=True)
+    except RunHeld as error:
+        return Done(job, "put back", Exit.STOPPED, str(error), is_busy=True)
+    except LeaseLost as error:
+        return Done(job, "put back", Exit.STOPPED, str(error), is_busy=True, is_lost=True)
     except (Refused, UsageError) as error:
         return Done(job, "refused", error.exit_code, str(error))
     except DatabaseError as error:
@@ -116,7 +123,6 @@ def _migrate(
             batch_size=options.get("batch_size"),
             validation=options.get("validation", "quick"),
             limits=Limits(max_seconds, None, options.get("max_errors")),
-            controls=tuple(options.get("controls", ())),
         )
     )
     _make_run(database, job, request)
@@ -146,6 +152,11 @@ def _make_run(database: Database, job: Job, request: Request) -> None:
         step = request.migration.open(transaction, request.settings, request.schema)
         step.source.require()
         run_store.create(transaction, job.migration, request.settings, job.run_id)
+        # Once, with the run: who retunes it between two steps is not overruled by what was asked for at first.
+        controls = Controls().changed(job.options.get("controls", ()))
+        if set_ := differences(Controls(), controls):
+            transaction.run("throttle.save_controls", run_id=job.run_id, controls=Jsonb(controls.as_json()))
+            run_store.note(transaction, job.run_id, "set", detail=set_)
 
 
 def _rollback(
@@ -181,7 +192,7 @@ def _watch(max_seconds: float, stop: StopSignal) -> Observer:
 def _stopped(job: Job, reason: str | None, body: Mapping[str, Any] | None) -> Done:
     said = reason or "stop"
     if said == "lease lost":
-        return Done(job, "put back", Exit.STOPPED, "another worker has taken the job", body, is_lost=True)
+        return Done(job, "put back", Exit.STOPPED, "another worker has taken the job", body, is_busy=True, is_lost=True)
     if said.startswith(_GO_ON):
         is_signal = said.startswith("signal")
         return Done(job, "put back", Exit.STOPPED, said, body, is_stopped_by_signal=is_signal)

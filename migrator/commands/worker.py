@@ -1,10 +1,9 @@
 """`segue worker`: does the runs and rollbacks that were asked for over HTTP."""
 
-import time
 from collections.abc import Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -16,6 +15,7 @@ from migrator.errors import Exit
 from migrator.jobs import MOST_FAILURES, Job, JobLease
 from migrator.preflight import preflight
 from migrator.progress import observing
+from migrator.retry import retrying
 from migrator.stop import StopSignal
 from monitoring.logs import logger
 from sql.database import Database
@@ -114,16 +114,17 @@ class _Worker:
         else:
             done = self._do(job)
         # The database may be gone at this very moment; when it stays away, the lease runs out and a worker goes on.
-        for _ in range(3):
-            with suppress(DatabaseError):
-                self._settle(done)
-                break
-            time.sleep(1)
+        try:
+            retrying(lambda: self._settle(done), job.run_id, (), StopSignal(), attempts=4)
+        except DatabaseError as error:
+            log.warning("DatabaseLost", error=str(error))
         log.info("JobEnded", job=job.id, run_id=job.run_id, outcome=done.outcome, exit_code=int(done.exit_code))
         return done
 
     def _do(self, job: Job) -> Done:
         stop = StopSignal(abort=self.database.cancel_running)
+        # A signal ends this process too, also one that found the job stopping already, or done.
+        stop.on_abort(lambda: self.idle.set("signal"))
         with ExitStack() as stack:
             observers: tuple[Observer, ...] = stack.enter_context(observing())
             measures = None
@@ -142,17 +143,20 @@ class _Worker:
             done = work(self.session, self.database, job, self.known, self.max_seconds, stop, observers)
             if measures is not None and done.is_lost:
                 measures.lease_lost()
+            if (stop.reason or "").startswith("signal"):
+                self.idle.set("signal")
             return done
 
     def _settle(self, done: Done) -> None:
         job = done.job
         if done.outcome != "put back":
-            body: Mapping[str, Any] | None = done.report
-            jobs.end(self.database, job, done.outcome, exit_code=done.exit_code, error=done.error, report=body)
+            jobs.end(self.database, job, done.outcome, exit_code=done.exit_code, error=done.error, report=done.report)
         elif done.is_failure:
-            jobs.requeue(
-                self.database, job, why=done.error or "", failures=job.failures + 1, delay_seconds=WAIT_SECONDS
-            )
+            failures = job.failures + 1
+            why, error = "the database was lost", done.error
+            jobs.requeue(self.database, job, why=why, error=error, failures=failures, delay_seconds=WAIT_SECONDS)
+        elif done.is_busy:
+            why = "another process has the run"
+            jobs.requeue(self.database, job, why=why, error=done.error, delay_seconds=WAIT_SECONDS)
         else:
-            delay = WAIT_SECONDS if done.is_lost else 0
-            jobs.requeue(self.database, job, why=done.error or "", delay_seconds=delay)
+            jobs.requeue(self.database, job, why=done.error or "")

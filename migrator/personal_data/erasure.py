@@ -102,6 +102,7 @@ def _erase(
     affected = [row["id"] for row in transaction.all("users.list_affected_runs", **values)]
     transaction.run("users.mask_boundaries", None, paths=list(subject.paths))
     result.rows["segue.runs"] = transaction.run("users.mask_runs", None, **values)
+    result.rows["segue.jobs"] = transaction.run("users.mask_jobs", None, **values)
     new_user_id = _pseudonym(transaction, schema) if mode == "anonymize" and subject.has_row else None
     for table in personal_tables(transaction):
         result.rows[table.name] = _erase_rows(transaction, schema, table, subject, key, new_user_id)

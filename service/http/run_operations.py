@@ -126,7 +126,7 @@ def operations() -> list[Operation]:
             "resume_run",
             "Go on with a run",
             lambda transaction, call, who: asking.ask_resume(transaction, who, int(call.path["id"])),
-            description="With the settings that it was started with.",
+            description="With the settings that it was started with, and without `max_errors`.",
         ),
         _steering("cancel", "Give a run up", "It stops within a chunk and can then only be rolled back."),
         _queueing(

@@ -92,7 +92,9 @@ def ask_resume(transaction: Transaction, asking: Asking, run_id: int) -> Asked:
     if run["status"] not in RESUMABLE:
         raise conflict(f"run {run_id} is {run['status']}; there is nothing to resume")
     before = transaction.first("jobs.find_latest_of_run", run_id=run_id)
-    options = before["options"] if before and before["kind"] == "migrate" else {}
+    asked = before["options"] if before and before["kind"] == "migrate" else {}
+    # As `segue resume` does, without the limit that may have stopped it.
+    options = {name: value for name, value in asked.items() if name not in {"max_errors", "controls"}}
     return _add(transaction, asking, "migrate", run["migration"], run_id, run["settings"], options)
 
 

@@ -1,9 +1,12 @@
 -- name: create_run
+INSERT INTO segue.runs (migration, status, settings, fingerprint)
+VALUES (%(migration)s, 'preparing', %(settings)s, %(fingerprint)s)
+RETURNING *
+
+-- name: create_promised_run
+-- Under a number that was taken from the sequence when somebody asked for it.
 INSERT INTO segue.runs (id, migration, status, settings, fingerprint)
-VALUES (
-    coalesce(%(run_id)s::bigint, nextval(pg_get_serial_sequence('segue.runs', 'id'))), %(migration)s, 'preparing', %(settings)s,
-    %(fingerprint)s
-)
+VALUES (%(run_id)s, %(migration)s, 'preparing', %(settings)s, %(fingerprint)s)
 RETURNING *
 
 -- name: find_run

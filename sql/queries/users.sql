@@ -239,6 +239,14 @@ WHERE
         OR concat_ws(' ', run.plan::text, run.rollback::text, run.validation::text) ~ %(mention)s
     )
 
+-- name: mask_jobs
+-- Their reports say what those of the runs said.
+UPDATE segue.jobs AS job
+SET
+    error = regexp_replace(job.error, %(said)s, 'erased', 'g'),
+    report = regexp_replace(job.report::text, %(mention)s, 'erased', 'g')::jsonb
+WHERE job.migration <> 'themes' AND (job.error ~ %(said)s OR job.report::text ~ %(mention)s)
+
 -- name: list_affected_runs
 -- Runs whose totals count something of the user's, as far as they got.
 SELECT run.id

@@ -12,7 +12,7 @@ SONGS = [(str(uuid.UUID(int=number)), ["Hope", f"Theme {number}"]) for number in
 
 POINTS = [
     "after:jobs.claim_job",
-    "after:runs.create_run",
+    "after:runs.create_promised_run",
     "after:themes.convert#2",
     "after:runs.save_validation",
     "before:jobs.end_job",
@@ -77,7 +77,7 @@ def test_a_job_that_kills_every_worker_is_given_up(
 ) -> None:
     """After ten deaths the job is failed, and says so; whoever mends the cause asks again."""
     connection.execute("UPDATE segue.jobs SET failures = 9")
-    assert -9 == zygotes[0].run(database_url, "worker", "--once", failpoint="after:runs.create_run")[0]
+    assert -9 == zygotes[0].run(database_url, "worker", "--once", failpoint="after:runs.create_promised_run")[0]
     code, stdout, _ = zygotes[0].run(database_url, "worker", "--once")
 
     assert (1, True) == (code, "10 times" in stdout)

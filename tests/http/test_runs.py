@@ -1,70 +1,23 @@
 """Runs over HTTP, without the network: what is taken, what is refused, and what a worker then does."""
 
+import asyncio
 import uuid
 from typing import Any
 
-import msgspec
 import psycopg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
-from migrator import registry
-from migrator.controls import Controls
-from migrator.states import RESUMABLE, TRANSITIONS
-from service.http import run_shapes as shapes
+from migrator import run_store
+from migrator.lease import Lease
+from migrator.stop import StopSignal
+from service.http import event_stream
 from service.http.problems import Problem
-from service.http.run_views import assignments
-from service.runs import reading, steering
+from sql.database import Database
 from tests.conftest import Command
-from tests.http.conftest import Got, Inside
+from tests.http.site import RUNS, Operator
 from tests.http.test_bad_input import problem
-from tests.http.tokens import tokens
 
-RUNS = "/v1/migrations/themes/runs"
 SONGS = [(str(uuid.UUID(int=number)), ["Hope", f"Theme {number}"]) for number in range(1, 41)]
-
-
-class Operator:
-    """Somebody with a token for operating, and a worker that is called when it is due."""
-
-    def __init__(self, inside: Inside, connection: psycopg.Connection[Any], segue: Command) -> None:
-        self.inside, self.connection, self.segue = inside, connection, segue
-        self.known = tokens(connection)
-
-    def ask(self, method: str, target: str, body: Any = None, *, token: str = "operate", **headers: str) -> Got:
-        """Send a request with a token."""
-        sent = {"authorization": f"Bearer {self.known[token]}"}
-        sent |= {name.replace("_", "-"): value for name, value in headers.items()}
-        return self.inside.ask(method, target, headers=sent, json_body=body)
-
-    def post(self, target: str, body: Any = None, status: int = 202, **headers: str) -> Any:
-        """Send a POST whose answer has a status."""
-        got = self.ask("POST", target, body, **headers)
-        assert status == got.status, got.body
-        return got.json
-
-    def status(self, run_id: int) -> Any:
-        """Return a run."""
-        got = self.ask("GET", f"/v1/runs/{run_id}")
-        assert 200 == got.status, got.body
-        return got.json
-
-    def work(self, code: int = 0, *options: str) -> Any:
-        """Have a worker do one job."""
-        result = self.segue("worker", "--once", "--json", *options)
-        assert code == result.code, result
-        return result.json
-
-    def jobs(self) -> list[tuple[Any, ...]]:
-        """Return the queue."""
-        return self.connection.execute("SELECT kind, run_id, state, outcome FROM segue.jobs ORDER BY id").fetchall()
-
-    def events(self, run_id: int) -> list[tuple[str, str | None]]:
-        """Return what has happened to a run."""
-        return self.connection.execute(
-            "SELECT kind, to_status FROM segue.events WHERE run_id = %s ORDER BY id", [run_id]
-        ).fetchall()
 
 
 @pytest.fixture
@@ -115,7 +68,7 @@ def test_a_runs_life(operator: Operator, links: Any) -> None:
 
 def test_steps_of_a_run(operator: Operator) -> None:
     """With --max-seconds each call makes at least a chunk, puts the job back, and the next goes on; then it is done."""
-    operator.post(RUNS, {"batch_size": 10})
+    operator.post(RUNS, {"batch_size": 10, "controls": {"nice": 0.001}})
     rows = []
     for _ in range(10):
         done = operator.segue("worker", "--once", "--json", "--max-seconds", "0").json
@@ -124,6 +77,10 @@ def test_steps_of_a_run(operator: Operator) -> None:
             break
         assert (6, "max-seconds") == (done["exit_code"], done["error"])
         assert ("paused", "queued") == (operator.status(1)["status"], operator.status(1)["job"]["state"])
+        if len(rows) == 1:
+            assert {"nice": "0.001"} == operator.status(1)["controls"]
+            operator.post("/v1/runs/1/retune", {"controls": {"nice": 0.002}}, 200)
+    assert {"nice": "0.002"} == operator.status(1)["controls"], "a step does not take back what was retuned"
     assert [10, 20, 30, 40] == rows[:4]
     assert "complete" == operator.status(1)["status"]
 
@@ -252,51 +209,57 @@ def test_an_outside_run_has_precedence(operator: Operator) -> None:
     assert "run 2 of themes was started meanwhile" in operator.work(5)["error"]
 
 
-numbers = st.floats(0, 1e9)
-limits = st.none() | st.builds(shapes.LoadLimit, wait=numbers, stop=st.none() | numbers)
-loads = {f"throttle_{load}": limits for load in shapes.LIMITS}
-settings = {
-    "nice": st.floats(0, 100),
-    "chunk_ms": st.integers(1, 60_000),
-    "workers": st.none() | st.integers(1, 64),
-    **loads,
-}
+def test_a_limit_stops_and_does_not_stand_in_the_way(operator: Operator) -> None:
+    """More quarantined rows than allowed: stopped, told why; resumed, it goes through, as on the command line."""
+    operator.connection.execute("UPDATE songs SET themes = ARRAY[repeat('x', 51)]")
+    operator.post(RUNS, {"max_errors": "10%", "batch_size": 10})
+    stopped = operator.work(6)
+    assert ("stopped", "max-errors") == (stopped["outcome"], stopped["error"])
+    assert 20 > operator.status(1)["rows"]["quarantined"] > 0
+    assert "longer than 50 characters" == operator.status(1)["errors"][0]["error"]
+    operator.post("/v1/runs/1/resume")
+    assert "done" == operator.work(4)["outcome"]
 
 
-@given(st.fixed_dictionaries({}, optional=settings))
-def test_controls_mean_what_the_command_line_means(given_controls: dict[str, Any]) -> None:
-    """Whatever is accepted here is understood by whoever reads the run's controls, with the same values."""
-    wanted = msgspec.json.decode(
-        msgspec.json.encode(shapes.ControlSettings(**given_controls)), type=shapes.ControlSettings
-    )
+def test_a_run_that_somebody_holds(operator: Operator, database_url: str) -> None:
+    """The job waits until the run is free; that is no failure of a worker."""
+    operator.post(RUNS, {"batch_size": 10})
+    operator.work(6, "--max-seconds", "0")
+    database = Database(database_url)
     try:
-        stored = assignments(wanted)
-    except Problem:
-        limits_given = [limit for limit in given_controls.values() if isinstance(limit, shapes.LoadLimit)]
-        assert [each for each in limits_given if each.stop is not None and each.stop <= each.wait * 1.00001]
-        return
-    controls = Controls.of(stored)
-
-    assert set(stored) == {name.replace("_", "-") for name in given_controls}
-    assert "nice" not in stored or controls.nice == pytest.approx(wanted.nice, rel=1e-5, abs=1e-9)
-    assert "workers" not in stored or controls.workers == wanted.workers
-    for load in shapes.LIMITS:
-        limit = given_controls.get(f"throttle_{load}", ...)
-        if limit is None:
-            assert load not in controls.limits
-        elif limit is not ...:
-            assert controls.limits[load].wait == pytest.approx(limit.wait, rel=1e-5, abs=1e-9)
-            assert (controls.limits[load].stop is None) == (limit.stop is None)
+        with database.transaction() as transaction:
+            run = run_store.find(transaction, 1)
+        with Lease(database, run, StopSignal()):
+            busy = operator.work(6)
+            assert ("put_back", True) == (busy["outcome"], "is held by" in busy["error"])
+            assert operator.status(1)["held_by"]
+            assert "idle" == operator.work()["outcome"], "not at once again"
+            problem(operator.ask("POST", "/v1/runs/1/rollback"), 409)
+    finally:
+        database.close()
+    operator.connection.execute("UPDATE segue.jobs SET due_at = now()")
+    assert "done" == operator.work()["outcome"]
+    assert [(0,)] == operator.connection.execute("SELECT failures FROM segue.jobs").fetchall()
 
 
-def test_states_are_those_of_the_migrator() -> None:
-    """What the serving side knows of states without importing the migrator is true."""
-    assert {str(state) for state in RESUMABLE} == reading.RESUMABLE
-    for to, before in steering._BEFORE.items():
-        assert all(to in {str(after) for after in TRANSITIONS[state]} for state in TRANSITIONS if str(state) in before)
+def test_a_quiet_stream_stays_open(operator: Operator, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While nothing happens comments keep the connection; a place is given back however the stream ends."""
+    monkeypatch.setattr(event_stream, "KEEP_ALIVE_SECONDS", 0.0)
+    monkeypatch.setattr(event_stream, "_LOOK_SECONDS", 0.01)
+    operator.post(RUNS)
+    places = event_stream.Places(1)
 
+    async def listen() -> list[bytes]:
+        pieces = aiter(event_stream.EventStream(operator.inside.state, 1, 0, places))
+        heard = [await anext(pieces) for _ in range(5)]
+        with pytest.raises(Problem, match="too many follow"):
+            places.require()
+        operator.inside.state.is_stopping = True
+        return heard + [piece async for piece in pieces]
 
-def test_seeded_migrations_are_those_that_ship(connection: psycopg.Connection[Any]) -> None:
-    """What can be asked for before a worker has ever run is what every worker can do."""
-    names = {name for (name,) in connection.execute("SELECT name FROM segue.migrations").fetchall()}
-    assert set(registry.discover()) == names
+    heard = asyncio.run(listen())
+    assert heard[0] == b"retry: 2000\n\n"
+    assert heard[1].startswith(b"id: 1\nevent: job-queued\ndata: {")
+    assert b'"status":"queued"' in heard[2]
+    assert heard[3] == heard[4] == b": still here\n\n"
+    places.require()

@@ -138,6 +138,11 @@ def start_run(
             Jsonb({"largest": paths[0]}),
         ],
     )
+    connection.execute(
+        "INSERT INTO segue.jobs (kind, migration, run_id, settings, asked_by, state, outcome, error, report)"
+        " VALUES ('migrate', %s, 7, '{}', 'an operator', 'ended', 'failed', %s, %s)",
+        [migration, f"file {paths[0]} cannot be read", Jsonb({"errors": [{"key": paths[0], "error": "no JSON"}]})],
+    )
     for number, (after, upto) in enumerate(zip([None, *paths], [*paths, None], strict=True)):
         connection.execute(
             "INSERT INTO segue.partitions (run_id, ordinal, after_key, upto_key, cursor, is_done, chunk_size)"

@@ -127,7 +127,12 @@ def test_a_dry_run_counts_and_changes_nothing(connection: Connection, segue: Com
     assert rehearsed.code == 0
     assert rehearsed.json["rows"] == done.json["rows"]
     assert rehearsed.json["dry_run"]
-    assert set(done.json["rows"]) == {"segue.runs", "segue.archive_sessions", *(table.name for table in PERSONAL)}
+    assert set(done.json["rows"]) == {
+        "segue.runs",
+        "segue.jobs",
+        "segue.archive_sessions",
+        *(table.name for table in PERSONAL),
+    }
 
 
 def test_it_asks_before_it_erases(connection: Connection, segue: Command, snapshot: Callable[..., Any]) -> None:
