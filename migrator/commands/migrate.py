@@ -160,20 +160,13 @@ def migrate(session: Session, /, *, name: str, dry_run: bool, as_json: bool, **o
     return code
 
 
-def _request(migration: Migration, session: Session, options: dict[str, Any]) -> Request:
+def settings_of(migration: Migration, options: dict[str, Any], general: set[str]) -> dict[str, str]:
+    """Return the options given that are the migration's; those in `general` are the command's.
+
+    Raises:
+        UsageError: one is empty, or another migration's.
+    """
     names = {option.name for option in migration.options}
-    general = {
-        "validate",
-        "skip_validation",
-        "workers",
-        "fresh",
-        "batch_size",
-        "max_errors",
-        "max_seconds",
-        "max_chunks",
-        "nice",
-        "assignments",
-    }
     source_of = click.get_current_context().get_parameter_source
     settings = {
         name: value
@@ -190,6 +183,23 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
             f"migration {migration.name!r} has no option --{foreign[0]}; "
             f"it has: {', '.join('--' + name for name in sorted(names)) or 'none'}"
         )
+    return settings
+
+
+def _request(migration: Migration, session: Session, options: dict[str, Any]) -> Request:
+    general = {
+        "validate",
+        "skip_validation",
+        "workers",
+        "fresh",
+        "batch_size",
+        "max_errors",
+        "max_seconds",
+        "max_chunks",
+        "nice",
+        "assignments",
+    }
+    settings = settings_of(migration, options, general)
     return with_defaults(
         Request(
             migration,
