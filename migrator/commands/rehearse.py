@@ -124,6 +124,7 @@ def rehearsal_report(name: str, found: Findings, rows: int, total: int) -> dict[
             "elements": found.dry.counts.quarantined,
             "errors": [{"key": item.key, "error": item.problem, "recoverable": True} for item in found.dry.problems],
         },
+        "notes": found.notes,
         "vocabulary": {"exact": 0, "synonym": 0, "fuzzy": 0, "new": 0, **found.dry.preview.words},
     }
 
@@ -179,6 +180,8 @@ def _tell(body: Mapping[str, Any]) -> None:
     _line("quarantine", f"{body['quarantine']['elements']:,} elements of {body['quarantine']['rows']:,} rows")
     for item in body["quarantine"]["errors"][:5]:
         _line("", f"{item['key']}: {item['error']}")
+    for note in body["notes"]:
+        _line("note", note)
     if body["kept"]:
         _line("kept", f"database {body['kept']}; drop it when you are done")
     say(f"The real database was only read. Next: segue migrate {body['migration']} --dry-run")
