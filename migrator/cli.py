@@ -17,6 +17,7 @@ from migrator.commands.doctor import doctor
 from migrator.commands.inspect import certificate, quarantine, status, validate
 from migrator.commands.keys import keys
 from migrator.commands.migrate import migrate
+from migrator.commands.rehearse import rehearse
 from migrator.commands.rollback import rollback
 from migrator.commands.session import Session, print_json
 from migrator.commands.users import users
@@ -125,6 +126,7 @@ for item in (
     migrate,
     rollback,
     cleanup,
+    rehearse,
     validate,
     status,
     pause,

@@ -184,22 +184,13 @@ def migrate(
     return code
 
 
-def _request(migration: Migration, session: Session, options: dict[str, Any]) -> Request:
+def settings_of(migration: Migration, options: dict[str, Any], general: set[str]) -> dict[str, str]:
+    """Return the options given that are the migration's; those in `general` are the command's.
+
+    Raises:
+        UsageError: one is empty, or another migration's.
+    """
     names = {option.name for option in migration.options}
-    general = {
-        "validate",
-        "skip_validation",
-        "workers",
-        "fresh",
-        "join",
-        "batch_size",
-        "max_errors",
-        "max_seconds",
-        "max_chunks",
-        "nice",
-        "assignments",
-        "mirror",
-    }
     source_of = click.get_current_context().get_parameter_source
     settings = {
         name: value
@@ -216,6 +207,25 @@ def _request(migration: Migration, session: Session, options: dict[str, Any]) ->
             f"migration {migration.name!r} has no option --{foreign[0]}; "
             f"it has: {', '.join('--' + name for name in sorted(names)) or 'none'}"
         )
+    return settings
+
+
+def _request(migration: Migration, session: Session, options: dict[str, Any]) -> Request:
+    general = {
+        "validate",
+        "skip_validation",
+        "workers",
+        "fresh",
+        "batch_size",
+        "max_errors",
+        "max_seconds",
+        "max_chunks",
+        "nice",
+        "assignments",
+        "join",
+        "mirror",
+    }
+    settings = settings_of(migration, options, general)
     return with_defaults(
         Request(
             migration,

@@ -309,7 +309,9 @@ LIMIT 5
 ALTER TABLE {table} DROP COLUMN {column}
 
 -- name: note_dropped
-UPDATE segue.cleanups SET state = 'dropped', description = %(description)s, dropped_at = clock_timestamp() WHERE run_id = %(run_id)s
+UPDATE segue.cleanups
+SET state = 'dropped', description = %(description)s, dropped_at = clock_timestamp(), is_settled = false
+WHERE run_id = %(run_id)s
 
 -- name: drop_archive
 DROP TABLE IF EXISTS {archive}

@@ -179,8 +179,8 @@ def test_what_people_write_meanwhile_is_archived_and_tagged(rich, segue: Command
     done = segue("cleanup", "--json")
     thread.join()
     assert acknowledged
-    assert done.json["caught_up"] > 0
     assert 0 == done.code, done.stderr
+    assert done.json["caught_up"] > 0
     archived = dict(connection.execute("SELECT key::text, value FROM segue.archive_1").fetchall())
     tagged: dict[str, set[str]] = {}
     for song, tag in connection.execute(
