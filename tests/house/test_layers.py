@@ -21,8 +21,8 @@ ALLOWED = {
 #: Layers inside migrator, lowest first; a file imports only from layers at or below its own.
 MIGRATOR_LAYERS = (
     {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"} | {"controls"},
-    {"source", "retry", "migration", "request", "erasures"},
-    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"},
+    {"source", "retry", "migration", "request", "erasures"} | {"accounting"},
+    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"} | {"aside", "table_rows"},
     {
         "lease",
         "chunk",
@@ -34,7 +34,8 @@ MIGRATOR_LAYERS = (
         "snapshots_image",
         "node_persist",
     }
-    | {"token_rotation"},
+    | {"token_rotation"}
+    | {"bisection", "outage"},
     {"worker", "worker_process", "removal", "set_controls"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},
