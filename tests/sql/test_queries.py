@@ -87,6 +87,7 @@ def fragments_for(step) -> dict[str, psql.Composable]:
         "statement": psql.SQL("SELECT 1"),
         **dict.fromkeys(("event", "transition", "function", "arguments"), psql.SQL("")),
     }
+    fragments["sizes"] = compose("source.page_of_sizes", fragments)
     return {**fragments, "expected": compose("themes_image.expected_pairs", fragments)}
 
 
