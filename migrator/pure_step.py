@@ -136,10 +136,6 @@ class PureStep(TableRows):
         """Remove what the run made of these rows."""
         transaction.run("pure_step.forget_rows", self.fragments, run_id=context.run_id, keys=keys)
 
-    def count_elements(self, transaction: Transaction, keys: list[str]) -> int:
-        """Every row is one element."""
-        return self.source_digest(transaction, KeyRange(only=keys)).count
-
     def recount(self, transaction: Transaction, context: Context, within: KeyRange) -> Converted:
         """Take a range's accounting anew."""
         counts, expected = self.expected(transaction, context, within)

@@ -172,8 +172,12 @@ def revalidate(database: Database, run: Run, step: Step, *, workers: int, repair
     return result
 
 
-def retry_quarantine(database: Database, run: Run, step: Step, stop: StopSignal) -> tuple[int, int]:
-    """Resolve quarantined texts anew and convert their rows again; return quarantined elements before and after."""
+def retry_quarantine(database: Database, run: Run, step: Step, stop: StopSignal) -> tuple[int, int, int]:
+    """Resolve quarantined texts anew and convert their rows again.
+
+    Returns:
+        Quarantined elements before and after, and the rows that are left, which may be without an element.
+    """
     parts = _require_finished(database, run)
     step.source.require()
     context = run.context
@@ -183,10 +187,11 @@ def retry_quarantine(database: Database, run: Run, step: Step, stop: StopSignal)
             keys = [row["key"] for row in transaction.all("runs.read_quarantined_keys", run_id=run.id)]
             transaction.run("vocabulary.forget_quarantined", run_id=run.id)
         reconvert(database, step, context, keys, lease.token)
-        after = sum(part.counts.quarantined for part in _settle(database, run, step, context, lease.token))
+        settled = _settle(database, run, step, context, lease.token)
+        after = sum(part.counts.quarantined for part in settled)
         with database.transaction() as transaction:
             run_store.note(transaction, run.id, "quarantine retried", detail={"before": before, "after": after})
-    return before, after
+    return before, after, sum(part.counts.quarantined_rows for part in settled)
 
 
 def _repair(database: Database, run: Run, step: Step, context: Context, result: Validation, token: str) -> None:

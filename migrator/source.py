@@ -149,8 +149,8 @@ class TableSource:
             return limit
         fragments = {**self._bounded(within), "column": psql.Identifier(self.column)}
         values = {**vars(within), "limit": limit, "most": MOST_BYTES}
-        page = compose("source.page_of_sizes", fragments)
-        row = transaction.one("source.fit_page", {"page": page}, **values)
+        sizes = compose("source.page_of_sizes", fragments)
+        row = transaction.one("source.fit_page", {"sizes": sizes}, **values)
         return limit if row["fitting"] == row["row_count"] else max(1, int(row["fitting"]))
 
     def whole(self, within: KeyRange) -> tuple[psql.Composed, dict[str, Any]]:

@@ -22,7 +22,7 @@ class _TableStep(Protocol):
 
 
 class TableRows:
-    """Finds, weighs and gives up rows of a table; the step itself forgets what it made and counts elements."""
+    """Finds, weighs and gives up rows of a table; the step itself forgets what it made."""
 
     def first_key(self: _TableStep, transaction: Transaction, context: Context, within: KeyRange) -> str | None:  # noqa: ARG002
         """Return the first key of a range."""
@@ -31,6 +31,10 @@ class TableRows:
     def weigh(self: _TableStep, transaction: Transaction, context: Context, keys: list[str]) -> tuple[int, Digest]:  # noqa: ARG002
         """Return how many elements some rows have, and their digest."""
         return self.count_elements(transaction, keys), self.source_digest(transaction, KeyRange(only=keys))
+
+    def count_elements(self: _TableStep, transaction: Transaction, keys: list[str]) -> int:
+        """Return how many elements some rows have; one each, unless the step knows better."""
+        return self.source_digest(transaction, KeyRange(only=keys)).count
 
     def set_aside(
         self: _TableStep, transaction: Transaction, context: Context, keys: list[str], *, is_known: bool

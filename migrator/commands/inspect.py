@@ -190,6 +190,8 @@ def list_rows(session: Session, *, run_id: int | None, limit: int, as_json: bool
         payload = "" if row["payload"] is None else json.dumps(row["payload"], ensure_ascii=True)
         say(f"{place_of(row['key'], row['pointer'])}  {row['reason']}  {payload}".rstrip())
     cure = "mend them with 'segue vocabulary import'" if run.migration == "themes" else "mend them in the source"
+    if any(row["sqlstate"] for row in rows):
+        cure += ", or the rule of the application's that refuses them"
     say(f"{len(rows):,} listed; {cure}, then: segue quarantine retry")
 
 
@@ -202,17 +204,17 @@ def retry(session: Session, *, run_id: int | None, as_json: bool) -> int:
     with session.database() as database:
         run, step = open_run(database, session, run_id)
         stop = StopSignal(abort=database.cancel_running)
-        before, after = retry_quarantine(database, run, step, stop)
+        before, after, left = retry_quarantine(database, run, step, stop)
     if as_json:
-        print_json({"run_id": run.id, "before": before, "after": after})
+        print_json({"run_id": run.id, "before": before, "after": after, "rows": left})
     else:
         say(f"run {run.id}: {before - after:,} elements converted, {after:,} still in quarantine")
-        if after:
+        if left:
             cure = "mend them in the source"
             if run.migration == "themes":
                 cure = "decide about their texts (segue vocabulary export FILE, edit, import FILE)"
             say(f"Next: {cure}, and retry")
-    return Exit.QUARANTINED if after else Exit.DONE
+    return Exit.QUARANTINED if left else Exit.DONE
 
 
 @click.command()

@@ -88,7 +88,7 @@ WHERE
 SELECT count(*) FILTER (WHERE page.bytes <= %(most)s) AS fitting, count(*) AS row_count
 FROM (
     SELECT sum(page.bytes) OVER (ORDER BY page.k ROWS UNBOUNDED PRECEDING) AS bytes
-    FROM ({page}) AS page
+    FROM ({sizes}) AS page
 ) AS page
 
 -- name: page_of_sizes

@@ -21,8 +21,8 @@ ALLOWED = {
 #: Layers inside migrator, lowest first; a file imports only from layers at or below its own.
 MIGRATOR_LAYERS = (
     {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"} | {"controls"},
-    {"source", "retry", "migration", "request", "erasures"},
-    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"} | {"locked_rows"},
+    {"source", "retry", "migration", "request", "erasures"} | {"accounting"},
+    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"} | {"aside", "table_rows", "locked_rows"},
     {
         "lease",
         "chunk",
@@ -35,7 +35,8 @@ MIGRATOR_LAYERS = (
         "node_persist",
     }
     | {"token_rotation"}
-    | {"themes_mirror", "mirroring"},
+    | {"themes_mirror", "mirroring"}
+    | {"bisection", "outage"},
     {"worker", "worker_process", "removal", "set_controls", "jobs", "measures"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},

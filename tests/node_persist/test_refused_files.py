@@ -119,3 +119,17 @@ def test_worker_processes(store, connection, segue, monkeypatch) -> None:
     forbid(connection)
     assert 0 == segue("quarantine", "retry").code
     assert 0 == segue("validate").code
+
+
+def test_a_file_without_elements(connection, segue, tmp_path) -> None:
+    """A refused user of whom there is nothing but a profile is a row in quarantine, if without an element."""
+    write(tmp_path / "storage", 4, "u01", {"profile": {"id": "u01", "display_name": "A name"}})
+    forbid(connection, "u01")
+    result = segue("migrate", "node-persist", "--source", str(tmp_path / "storage"), "--json")
+    assert (4, {"total": 1, "processed": 1, "quarantined": 1}) == (result.code, result.json["rows"]), result.stderr
+    retried = segue("quarantine", "retry", "--json")
+    assert (4, 1) == (retried.code, retried.json["rows"])
+    assert 0 == segue("validate").code
+    forbid(connection)
+    assert 0 == segue("quarantine", "retry").code
+    assert [("u01",)] == rows(connection, "SELECT spotify_id FROM users")
