@@ -21,7 +21,7 @@ ALLOWED = {
 #: Layers inside migrator, lowest first; a file imports only from layers at or below its own.
 MIGRATOR_LAYERS = (
     {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"} | {"controls"},
-    {"source", "retry", "migration", "request", "erasures"},
+    {"source", "divisible", "retry", "migration", "request", "erasures"},
     {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"},
     {
         "lease",
@@ -34,12 +34,12 @@ MIGRATOR_LAYERS = (
         "snapshots_image",
         "node_persist",
     }
-    | {"token_rotation"},
-    {"worker", "worker_process", "removal", "set_controls"},
+    | {"token_rotation", "claims"},
+    {"worker", "worker_process", "work", "removal", "set_controls"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},
     {"runner", "rollback", "registry", "progress", "personal_data"},
-    {"dry_run"},
+    {"dry_run", "join"},
     {"report"},
     {"certificate"},
     {"commands"},
