@@ -32,7 +32,9 @@ def test_machines_share_an_import(database_url: str, copy_of: Any, zygotes: Any,
 
         wait_until(lambda: look("SELECT status = 'migrating' FROM segue.runs"), "the run is under way")
         others = [start(name, *lead, "--join") for name in ("bob", "cid")]
-        at_work = "SELECT count(DISTINCT lease_token) FROM segue.partitions WHERE NOT is_done AND lease_token IS NOT NULL"
+        at_work = (
+            "SELECT count(DISTINCT lease_token) FROM segue.partitions WHERE NOT is_done AND lease_token IS NOT NULL"
+        )
         wait_until(lambda: look(at_work) == 3 or not leader.is_running, "three are at work")
         time.sleep(0.3)
         others[0].kill()
