@@ -70,6 +70,7 @@ class Budget:
         """Take in how far the whole run is, with what other processes have done."""
         with self._lock:
             self._rows, self._quarantined = max(self._rows, rows), max(self._quarantined, quarantined)
+            self.watch()
             self._watch_errors()
 
     def _watch_errors(self) -> None:

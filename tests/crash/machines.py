@@ -140,9 +140,10 @@ def _be(call: dict[str, Any]) -> None:
     """Be a machine: small partitions, short leases and little patience, so that some hundred rows are work for three."""
     from migrator import claims, join, lease, source
     from migrator.cli import main
+    from migrator.node_persist import manifest
     from sql import database, failpoints
 
-    source.SMALLEST_PARTITION, claims.LEAST_CHUNKS = 20, 1
+    source.SMALLEST_PARTITION, manifest.SMALLEST_SHARE, claims.LEAST_CHUNKS = 20, 10, 1
     claims.POLL_SECONDS, claims.NEXT_CUT_SECONDS, join.POLL_SECONDS = 0.1, 0.1, 0.2
     lease.LEASE_SECONDS, lease.HEARTBEAT_SECONDS = 3, 0.3
     database.IDLE_SECONDS = 2

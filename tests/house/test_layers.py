@@ -21,7 +21,7 @@ ALLOWED = {
 #: Layers inside migrator, lowest first; a file imports only from layers at or below its own.
 MIGRATOR_LAYERS = (
     {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"} | {"controls"},
-    {"source", "retry", "migration", "request", "erasures"} | {"accounting"},
+    {"source", "divisible", "retry", "migration", "request", "erasures"} | {"accounting"},
     {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"} | {"aside", "table_rows", "locked_rows"},
     {
         "lease",
@@ -34,14 +34,14 @@ MIGRATOR_LAYERS = (
         "snapshots_image",
         "node_persist",
     }
-    | {"token_rotation"}
+    | {"token_rotation", "claims"}
     | {"themes_mirror", "mirroring"}
     | {"bisection", "outage"},
-    {"worker", "worker_process", "removal", "set_controls", "jobs", "measures"},
+    {"worker", "worker_process", "work", "removal", "set_controls", "jobs", "measures"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},
     {"runner", "rollback", "registry", "progress", "personal_data"},
-    {"dry_run"},
+    {"dry_run", "join"},
     {"report"},
     {"certificate"},
     {"commands"},
