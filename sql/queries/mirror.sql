@@ -54,14 +54,14 @@ BEGIN
     END IF;
     BEGIN
         segue_keys := array_remove(segue_noted, NULL)::{key_type}[];
-        {find_texts};
+        {link_songs};
         IF segue_texts IS NOT NULL THEN
             PERFORM segue.mirror_resolve(segue_texts);
+            {link_songs};
         END IF;
-        {link_songs};
         DELETE FROM segue.quarantine AS kept
         WHERE kept.run_id = {run_id} AND kept.key = ANY(array_remove(segue_noted, NULL));
-        IF segue_is_odd OR segue_texts IS NOT NULL THEN
+        IF segue_is_odd THEN
             {quarantine_elements};
         END IF;
         IF array_position(segue_noted, NULL) IS NOT NULL THEN
@@ -113,28 +113,21 @@ $mirror$
     LIMIT 1
 )
 
--- name: find_texts
--- What the changed songs hold that has to be resolved first, and whether anything belongs in quarantine.
-WITH page AS MATERIALIZED ({page})
-
-SELECT
-    array_agg(DISTINCT element.raw) FILTER (
-        WHERE element.is_text AND element.raw IS NOT NULL AND (word.outcome IS NULL OR (word.outcome = 'tag' AND word.found_id IS NULL))
-    ),
-    coalesce(bool_or(NOT element.is_text OR word.outcome = 'quarantine'), false)
-INTO segue_texts, segue_is_odd
-FROM {exploded} AS element
-LEFT JOIN LATERAL {known_word} AS word ON element.is_text
-
 -- name: link_songs
--- Only the difference is written; links that people made are nobody else's.
+-- Writes the difference between the links due and those that are there, and says which texts have to be resolved
+-- first, and whether anything belongs in quarantine. Links that people made are nobody else's.
 WITH page AS MATERIALIZED ({page}),
 
-due AS MATERIALIZED (
-    SELECT DISTINCT element.k, word.found_id AS tag_id
+said AS MATERIALIZED (
+    SELECT element.k, element.raw, element.is_text, word.outcome, word.found_id
     FROM {exploded} AS element
-    CROSS JOIN LATERAL {known_word} AS word
-    WHERE element.is_text AND word.found_id IS NOT NULL
+    LEFT JOIN LATERAL {known_word} AS word ON element.is_text
+),
+
+due AS MATERIALIZED (SELECT DISTINCT said.k, said.found_id AS tag_id FROM said WHERE said.found_id IS NOT NULL),
+
+known AS MATERIALIZED (
+    SELECT link.song_id, link.tag_id FROM {song_tags} AS link WHERE link.song_id = ANY(segue_keys)
 ),
 
 gone AS (
@@ -143,14 +136,27 @@ gone AS (
         link.song_id = ANY(segue_keys)
         AND link.run_id IS NOT NULL
         AND NOT EXISTS (SELECT FROM due WHERE due.k = link.song_id AND due.tag_id = link.tag_id)
+),
+
+made AS (
+    INSERT INTO {song_tags} (song_id, tag_id, run_id, added_at)
+    SELECT due.k, due.tag_id, {run_id}, now()
+    FROM due
+    WHERE NOT EXISTS (SELECT FROM known WHERE known.song_id = due.k AND known.tag_id = due.tag_id)
+    ORDER BY due.k, due.tag_id
+    ON CONFLICT DO NOTHING
 )
 
-INSERT INTO {song_tags} (song_id, tag_id, run_id, added_at)
-SELECT due.k, due.tag_id, {run_id}, now()
-FROM due
-WHERE NOT EXISTS (SELECT FROM {song_tags} AS known WHERE known.song_id = due.k AND known.tag_id = due.tag_id)
-ORDER BY due.k, due.tag_id
-ON CONFLICT DO NOTHING
+SELECT
+    array_agg(DISTINCT said.raw) FILTER (
+        WHERE
+            said.is_text
+            AND said.raw IS NOT NULL
+            AND (said.outcome IS NULL OR (said.outcome = 'tag' AND said.found_id IS NULL))
+    ),
+    coalesce(bool_or(NOT said.is_text OR said.outcome = 'quarantine'), false)
+INTO segue_texts, segue_is_odd
+FROM said
 
 -- name: forget_truncated
 WITH link AS (

@@ -144,7 +144,7 @@ def test_a_chunk_waits_for_nobody_but_at_the_start(songs, segue_process, connect
         user.execute("UPDATE songs SET themes = '{Joy}' WHERE id = 25")
         threading.Event().wait(0.3)
         user.commit()
-    out, err = process.communicate(timeout=60)
+    _, err = process.communicate(timeout=60)
     assert 0 == process.returncode, err
     assert (set(), {"joy"}, []) == (tags_of(connection, 20), tags_of(connection, 25), late(connection))
 
