@@ -64,6 +64,7 @@ class ThemesMirror:
         """Make the functions for a run, and the triggers that are missing; waits for the writers of the source."""
         for name, body in self.bodies(run_id).items():
             transaction.run(f"mirror.{name}", body)
+        transaction.run("mirror.restrict_functions")
         wanted = self._triggers()
         there = mirror_triggers(transaction)
         if {(self.source.schema, self.source.table, name) for name in wanted} != set(there):

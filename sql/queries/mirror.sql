@@ -167,6 +167,10 @@ WITH link AS (
 DELETE FROM segue.quarantine AS kept
 WHERE kept.run_id = {run_id} AND NOT EXISTS (SELECT FROM {table} AS song WHERE song.{key}::text = kept.key)
 
+-- name: restrict_functions
+-- Triggers need no EXECUTE of those who fire them.
+REVOKE ALL ON FUNCTION segue.mirror_note(), segue.mirror_settle(), segue.mirror_resolve(text []) FROM PUBLIC
+
 -- name: create_settle_trigger
 CREATE CONSTRAINT TRIGGER mirror_settle AFTER INSERT ON segue.mirror_pending
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION segue.mirror_settle()

@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from sql.database import Database
+from sql.schema import downgrade
 from tests.crash.conftest import copy_of, wait_until, zygotes  # noqa: F401 - fixtures
 from tests.crash.state import SONGS
 from tests.crash.test_kill_migrate import MIGRATE, Kills
@@ -73,6 +75,17 @@ def test_switched_on_later_and_off(songs, segue, connection) -> None:
     assert [] == triggers(connection)
     connection.execute("UPDATE songs SET themes = '{Unseen}' WHERE id = 3")
     assert {"hope", "theme 0"} == tags_of(connection, 3)
+
+
+def test_a_downgrade_takes_it_away(songs, segue, connection, database_url) -> None:
+    """Taking the schema back drops the triggers first, so that the application goes on."""
+    songs(HOPE, key_type="bigint")
+    assert 0 == segue(*FORWARD).code
+    database = Database(database_url)
+    downgrade(database, revision="0005")
+    database.close()
+    assert [] == triggers(connection)
+    connection.execute("UPDATE songs SET themes = '{After}' WHERE id = 2")
 
 
 def test_a_fresh_run_takes_the_mirror_over(songs, segue, connection) -> None:
