@@ -47,7 +47,7 @@ class ThemesMirror:
         if self.load == "fresh" and not is_planned:
             raise UsageError("--load fresh takes the keys away that a mirror needs; give --load live, or --mirror off")
         name = psql.Identifier(self.source.schema, self.source.table).as_string(None)
-        found = transaction.one("mirror.describe_source", table=name)
+        found = transaction.one("mirror_state.describe_source", table=name)
         if not found["is_table"]:
             raise Refused(f"{self.source} is no table, so it can have no mirror; name the table, or give --mirror off")
         missing = [
@@ -73,7 +73,7 @@ class ThemesMirror:
                 fragments = {"event": literal_sql(event), "condition": condition, "name": psql.Identifier(name)}
                 transaction.run("mirror.create_trigger", {**self.fragments, **fragments})
         # After the source, which users' transactions lock first, too.
-        if not transaction.one("mirror.has_settle_trigger")["found"]:
+        if not transaction.one("mirror_state.has_settle_trigger")["found"]:
             transaction.run("mirror.create_settle_trigger")
 
     def is_installed(self, transaction: Transaction) -> bool:
