@@ -13,7 +13,7 @@ from migrator.run_store import Run
 from migrator.source import TableSource
 from migrator.states import RunState
 from sql.database import Database, Transaction
-from sql.schema.mirror import drop_mirror, mirror_triggers
+from sql.schema.mirror import drop_mirror
 
 DIRECTIONS = ("off", "forward")
 
@@ -88,7 +88,7 @@ class Mirroring:
         if not isinstance(step, Mirrorable):
             return
         with database.transaction() as transaction:
-            has_triggers = bool(mirror_triggers(transaction))
+            has_triggers = step.mirror.is_installed(transaction)  # on this source; another's mirror is not ours to end
             self.wanted = asked or run.plan.get("mirror") or ("forward" if has_triggers and not run.plan else "off")
             if self.wanted == "off":
                 self.is_in_place = not has_triggers and run.plan.get("mirror") is None

@@ -99,6 +99,17 @@ def test_a_fresh_run_takes_the_mirror_over(songs, segue, connection) -> None:
     assert [(2,)] == connection.execute(query).fetchall()
 
 
+def test_another_source_leaves_it_alone(songs, segue, connection) -> None:
+    """A run of another table, without a mirror, does not end the mirror of this one."""
+    songs(HOPE, key_type="bigint")
+    songs([(100, ["Grace"])], key_type="bigint", table="other")
+    segue(*FORWARD)
+    assert 6 == segue("migrate", "--table", "other", "--max-chunks", "0").code
+    assert ALL == triggers(connection)
+    connection.execute("UPDATE songs SET themes = '{After}' WHERE id = 2")
+    assert {"after"} == tags_of(connection, 2)
+
+
 @pytest.mark.parametrize("is_live", [True, False])
 def test_cancel_takes_it_away(is_live, songs, segue, connection, segue_process) -> None:
     """A cancelled run mirrors nothing any more, whether it was at work or at rest."""
