@@ -57,5 +57,5 @@ class MirrorMachine(ThemesMachine):
 def test_any_schedule_with_a_mirror(server, template, monkeypatch) -> None:
     """A random schedule of commands, kills and users keeps every guarantee, and the mirror agrees after each write."""
     monkeypatch.setenv("DATABASE_URL", "")
-    examples = settings(max_examples=8, stateful_step_count=12)
+    examples = settings(max_examples=6, stateful_step_count=12)
     run_state_machine_as_test(lambda: MirrorMachine(server, template), settings=examples)
