@@ -23,6 +23,16 @@ def late_songs(connection: psycopg.Connection[Any]) -> set[int]:
     return {int(key) for (key,) in connection.execute("SELECT key FROM segue.mirror_late").fetchall()}
 
 
+def stale_links(connection: psycopg.Connection[Any], due: dict[int, Any]) -> list[str]:
+    """Return links that no theme is behind: a chunk brought back what a user had removed. For a run half-way."""
+    late = late_songs(connection)
+    query = "SELECT l.song_id, t.normalized_name FROM song_tags l JOIN tags t ON t.id = l.tag_id"
+    there = {(int(song), tag) for song, tag in connection.execute(query).fetchall()}
+    return [
+        f"song {song} still has {tag!a}" for song, tag in sorted(there - Model(dict(due)).links()) if song not in late
+    ]
+
+
 def tag_differences(connection: psycopg.Connection[Any], due: dict[int, Any]) -> list[str]:
     """Compare links and quarantine with what the model makes of the acknowledged themes, late songs apart."""
     late = late_songs(connection)
