@@ -43,13 +43,13 @@ def lock_page(transaction: Transaction, source: TableSource, within: KeyRange, l
     """Lock the first rows of a range, as far as they can be had without waiting, and at least one if there is any."""
     values = {**vars(within), "limit": limit, "rest": REST_WAITS}
     fragments = {**source.fragments, "conditions": source.in_range(within, source.fragments["key"])}
-    row = _locked(transaction, "mirror.lock_page", fragments, values, source)
+    row = _locked(transaction, "locked_rows.lock_page", fragments, values, source)
     return Locked(row["keys"], has_more=row["busy"] is not None)
 
 
 def lock_keys(transaction: Transaction, source: TableSource, keys: list[str]) -> tuple[list[str], list[str]]:
     """Lock those of some rows that nobody else holds; return their keys, and the keys of the others."""
-    row = _locked(transaction, "mirror.lock_keys", source.fragments, {"keys": keys, "rest": REST_WAITS}, source)
+    row = _locked(transaction, "locked_rows.lock_keys", source.fragments, {"keys": keys, "rest": REST_WAITS}, source)
     return row["keys"], row["busy"]
 
 
@@ -69,7 +69,7 @@ def _locked(
         except _AllBusyError as error:
             # What was locked behind it is free again.
             busy = error.args[0]
-            transaction.all("mirror.lock_row", source.fragments, key=busy if isinstance(busy, str) else busy[0])
+            transaction.all("locked_rows.lock_row", source.fragments, key=busy if isinstance(busy, str) else busy[0])
         else:
             return row
     return row

@@ -13,7 +13,7 @@ from migrator.run_store import Run
 from migrator.source import TableSource
 from migrator.states import RunState
 from sql.database import Database, Transaction
-from sql.schema.mirror import drop_mirror, mirror_triggers
+from sql.schema.mirror import drop_mirror
 
 DIRECTIONS = ("off", "forward")
 
@@ -91,7 +91,7 @@ class Mirroring:
         if not isinstance(step, Mirrorable):
             return
         with database.transaction() as transaction:
-            has_triggers = bool(mirror_triggers(transaction))
+            has_triggers = step.mirror.is_installed(transaction)  # on this source; another's mirror is not ours to end
             self.wanted = asked or run.plan.get("mirror") or ("forward" if has_triggers and not run.plan else "off")
             if self.wanted == "off":
                 self.is_in_place = not has_triggers and run.plan.get("mirror") is None
@@ -145,7 +145,7 @@ def remove(database: Database, run: Run, retrying: Retrying) -> None:
                 return
         with database.waiting_at_most(next(waits)).transaction() as transaction:
             drop_mirror(transaction)
-            transaction.run("mirror.drop_late", run_id=run.id)
+            transaction.run("mirror_state.drop_late", run_id=run.id)
 
     retrying(drop)
 
@@ -160,8 +160,8 @@ def reconvert_locked(
     absent = sorted({*keys} - {*locked, *busy})
     fragments = step.fragments
     if absent:
-        transaction.run("mirror.forget_absent", fragments, run_id=context.run_id, keys=absent)
-    transaction.run("mirror.forget_late", run_id=context.run_id, keys=locked + absent)
+        transaction.run("locked_rows.forget_absent", fragments, run_id=context.run_id, keys=absent)
+    transaction.run("mirror_state.forget_late", run_id=context.run_id, keys=locked + absent)
     return busy
 
 
@@ -170,15 +170,15 @@ def drain_late(database: Database, step: Step, context: Context, reconvert: Call
     drained = 0
     while must_lock(context):
         with database.transaction() as transaction:
-            rows = transaction.all("mirror.list_late", run_id=context.run_id, most=MOST_LATE)
+            rows = transaction.all("mirror_state.list_late", run_id=context.run_id, most=MOST_LATE)
             keys = [row["key"] for row in rows if row["key"] is not None]
             is_all = len(keys) < len(rows)
             if is_all:
                 fragments = {name: step.fragments[name] for name in ("song_tags", "table", "key")}
-                gone = transaction.all("mirror.list_gone", fragments, run_id=context.run_id, most=MOST_LATE)
+                gone = transaction.all("mirror_state.list_gone", fragments, run_id=context.run_id, most=MOST_LATE)
                 keys += [row["key"] for row in gone]
                 if len(gone) < MOST_LATE:
-                    transaction.run("mirror.forget_truncate", run_id=context.run_id)
+                    transaction.run("mirror_state.forget_truncate", run_id=context.run_id)
         if not rows:
             break
         reconvert(keys)

@@ -47,7 +47,7 @@ class ThemesMirror:
         if self.load == "fresh" and not is_planned:
             raise UsageError("--load fresh takes the keys away that a mirror needs; give --load live, or --mirror off")
         name = psql.Identifier(self.source.schema, self.source.table).as_string(None)
-        found = transaction.one("mirror.describe_source", table=name)
+        found = transaction.one("mirror_state.describe_source", table=name)
         if not found["is_table"]:
             raise Refused(f"{self.source} is no table, so it can have no mirror; name the table, or give --mirror off")
         missing = [
@@ -64,6 +64,7 @@ class ThemesMirror:
         """Make the functions for a run, and the triggers that are missing; waits for the writers of the source."""
         for name, body in self.bodies(run_id).items():
             transaction.run(f"mirror.{name}", body)
+        transaction.run("mirror.restrict_functions")
         wanted = self._triggers()
         there = mirror_triggers(transaction)
         if {(self.source.schema, self.source.table, name) for name in wanted} != set(there):
@@ -72,7 +73,7 @@ class ThemesMirror:
                 fragments = {"event": literal_sql(event), "condition": condition, "name": psql.Identifier(name)}
                 transaction.run("mirror.create_trigger", {**self.fragments, **fragments})
         # After the source, which users' transactions lock first, too.
-        if not transaction.one("mirror.has_settle_trigger")["found"]:
+        if not transaction.one("mirror_state.has_settle_trigger")["found"]:
             transaction.run("mirror.create_settle_trigger")
 
     def is_installed(self, transaction: Transaction) -> bool:
@@ -92,7 +93,7 @@ class ThemesMirror:
         for name in ("exploded", "elements"):
             shared[name] = _inlined(self.fragments[name], split=split)
         shared["known_word"] = compose("mirror.known_word", shared)
-        names = ("find_texts", "link_songs", "forget_truncated")
+        names = ("link_songs", "forget_truncated")
         parts: dict[str, psql.Composable] = {name: compose(f"mirror.{name}", shared) for name in names}
         parts["quarantine_elements"] = _inlined(compose("themes.quarantine_elements", shared), run_id=number)
         values = {

@@ -7,10 +7,10 @@ from sql.database import Transaction
 
 def mirror(_patient: Patient, transaction: Transaction) -> list[Finding]:
     """Whether the mirrors that runs have work, and are up to date."""
-    triggers = transaction.all("mirror.list_triggers")
-    late = {row["run_id"]: row["found"] for row in transaction.all("mirror.count_late")}
+    triggers = transaction.all("mirror_state.list_triggers")
+    late = {row["run_id"]: row["found"] for row in transaction.all("mirror_state.count_late")}
     found, said = [], []
-    for run in transaction.all("mirror.list_mirrored_runs"):
+    for run in transaction.all("mirror_state.list_mirrored_runs"):
         again = f"segue migrate {run['migration']} --mirror {run['mirror']}"
         if not triggers:
             found.append(warning("mirror", f"run {run['id']} has a mirror and its triggers are gone", again))

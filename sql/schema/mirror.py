@@ -9,7 +9,7 @@ PREFIX = "segue_mirror_"
 
 def mirror_triggers(transaction: Transaction) -> list[tuple[str, str, str]]:
     """Return schema, table and name of every trigger of a mirror on the application's tables."""
-    rows = transaction.all("mirror.list_triggers")
+    rows = transaction.all("mirror_state.list_triggers")
     return [(row["schema"], row["table"], row["name"]) for row in rows]
 
 

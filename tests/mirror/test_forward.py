@@ -35,7 +35,7 @@ def mirrored(songs, segue, connection) -> psycopg.Connection[Any]:
     return connection
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(themes=st.none() | st.lists(st.none() | TEXTS | st.text(characters(), max_size=60), max_size=6))
 def test_resolution_is_the_python_one(themes: Any, mirrored) -> None:
     """What the database makes of any text is what Python's normalisation and the batch path's rules make of it."""
@@ -60,7 +60,7 @@ def test_resolution_is_the_python_one(themes: Any, mirrored) -> None:
     assert [] == late(mirrored)
 
 
-@settings(max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
+@settings(max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(rows=st.lists(THEMES, min_size=1, max_size=8))
 def test_mirror_and_batch_path_make_the_same(rows: Any, mirrored, segue) -> None:
     """Songs written under the mirror are, when the batch path looks at all of them again, as it would have them."""

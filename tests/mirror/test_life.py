@@ -7,6 +7,8 @@ from typing import Any
 import psycopg
 import pytest
 
+from sql.database import Database
+from sql.schema import downgrade
 from tests.crash.conftest import copy_of, wait_until, zygotes  # noqa: F401 - fixtures
 from tests.crash.state import SONGS
 from tests.crash.test_kill_migrate import MIGRATE, Kills
@@ -75,6 +77,17 @@ def test_switched_on_later_and_off(songs, segue, connection) -> None:
     assert {"hope", "theme 0"} == tags_of(connection, 3)
 
 
+def test_a_downgrade_takes_it_away(songs, segue, connection, database_url) -> None:
+    """Taking the schema back drops the triggers first, so that the application goes on."""
+    songs(HOPE, key_type="bigint")
+    assert 0 == segue(*FORWARD).code
+    database = Database(database_url)
+    downgrade(database, revision="0005")
+    database.close()
+    assert [] == triggers(connection)
+    connection.execute("UPDATE songs SET themes = '{After}' WHERE id = 2")
+
+
 def test_a_fresh_run_takes_the_mirror_over(songs, segue, connection) -> None:
     """After `--fresh` the mirror works for the new run, without being asked for again."""
     songs(HOPE, key_type="bigint")
@@ -84,6 +97,17 @@ def test_a_fresh_run_takes_the_mirror_over(songs, segue, connection) -> None:
     assert {"after"} == tags_of(connection, 2)
     query = "SELECT DISTINCT run_id FROM song_tags WHERE song_id = 2"
     assert [(2,)] == connection.execute(query).fetchall()
+
+
+def test_another_source_leaves_it_alone(songs, segue, connection) -> None:
+    """A run of another table, without a mirror, does not end the mirror of this one."""
+    songs(HOPE, key_type="bigint")
+    songs([(100, ["Grace"])], key_type="bigint", table="other")
+    segue(*FORWARD)
+    assert 6 == segue("migrate", "--table", "other", "--max-chunks", "0").code
+    assert ALL == triggers(connection)
+    connection.execute("UPDATE songs SET themes = '{After}' WHERE id = 2")
+    assert {"after"} == tags_of(connection, 2)
 
 
 @pytest.mark.parametrize("is_live", [True, False])

@@ -18,25 +18,35 @@ def legacy_differences(connection: psycopg.Connection[Any], due: dict[int, Any])
     ]
 
 
+def late_songs(connection: psycopg.Connection[Any]) -> set[int]:
+    """Return the songs that a mirror could not bring up to date in their users' transactions."""
+    return {int(key) for (key,) in connection.execute("SELECT key FROM segue.mirror_late").fetchall()}
+
+
+def stale_links(connection: psycopg.Connection[Any], due: dict[int, Any]) -> list[str]:
+    """Return links that no theme is behind: a chunk brought back what a user had removed. For a run half-way."""
+    late = late_songs(connection)
+    query = "SELECT l.song_id, t.normalized_name FROM song_tags l JOIN tags t ON t.id = l.tag_id"
+    there = {(int(song), tag) for song, tag in connection.execute(query).fetchall()}
+    return [
+        f"song {song} still has {tag!a}" for song, tag in sorted(there - Model(dict(due)).links()) if song not in late
+    ]
+
+
 def tag_differences(connection: psycopg.Connection[Any], due: dict[int, Any]) -> list[str]:
-    """Compare links and quarantine with what the model makes of the acknowledged themes; late songs are none."""
-    model = Model(dict(due))
-    there = set(
-        connection.execute(
-            "SELECT l.song_id, t.normalized_name FROM song_tags l JOIN tags t ON t.id = l.tag_id"
-        ).fetchall()
-    )
+    """Compare links and quarantine with what the model makes of the acknowledged themes, late songs apart."""
+    late = late_songs(connection)
+    model = Model({song: themes for song, themes in due.items() if song not in late})
+    query = "SELECT l.song_id, t.normalized_name FROM song_tags l JOIN tags t ON t.id = l.tag_id"
+    there = {(song, tag) for song, tag in connection.execute(query).fetchall() if song not in late}
     wanted = model.links()
     found = [f"song {song} lacks {tag!a}" for song, tag in sorted(wanted - there)]
     found += [f"song {song} has {tag!a}" for song, tag in sorted(there - wanted)]
-    kept = Counter(
-        dict(
-            connection.execute("SELECT key::bigint, sum(elements)::bigint FROM segue.quarantine GROUP BY 1").fetchall()
-        )
-    )
+    query = "SELECT key::bigint, sum(elements)::bigint FROM segue.quarantine GROUP BY 1"
+    kept = Counter(dict(connection.execute(query).fetchall()))
     odd = Counter({song: sum(model.tag_of(text) is None for text in themes or ()) for song, themes in due.items()})
-    found += [
-        f"song {song}: quarantine {kept[song]}, due {odd[song]}" for song in {*kept, *odd} if kept[song] != odd[song]
+    return found + [
+        f"song {song}: quarantine {kept[song]}, due {odd[song]}"
+        for song in {*kept, *odd} - late
+        if kept[song] != odd[song]
     ]
-    late = connection.execute("SELECT key, reason FROM segue.mirror_late").fetchall()
-    return found + [f"song {key} is late: {reason}" for key, reason in late]

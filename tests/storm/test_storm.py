@@ -8,7 +8,7 @@ from tests.storm.agreement import legacy_differences, tag_differences
 from tests.storm.storm import Storm
 from tests.storm.writers import Writers
 
-SEEDS = range(3)
+SEEDS = range(2)
 
 
 def test_harness_is_sound(database_url, connection) -> None:
@@ -40,7 +40,7 @@ def test_nothing_is_lost(seed, database_url, zygotes) -> None:  # noqa: F811
     finally:
         users.stop()
     assert [] == storm.differences(is_migrated=True), storm.log
-    assert 0 == storm.segue("validate")[0], storm.log
+    assert [] == storm.catch_up(), storm.log
 
     users.start()
     try:
@@ -49,7 +49,6 @@ def test_nothing_is_lost(seed, database_url, zygotes) -> None:  # noqa: F811
     finally:
         users.stop()
     assert [] == storm.differences(is_migrated=False), storm.log
-    print(storm.log, users.ledger.writes)
     with psycopg.connect(database_url) as connection:
         assert (0,) == connection.execute(
             "SELECT deadlocks FROM pg_stat_database WHERE datname = current_database()"
