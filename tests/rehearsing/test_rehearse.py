@@ -76,7 +76,7 @@ def test_an_ended_rehearsal_is_cleared_away(number, many, server: Server, segue,
     wait_until(lambda: databases(server, "segue_rehearsal_"), "the scratch database is made", seconds=120)
     wait_until(
         lambda: connection.execute(
-            "SELECT FROM pg_stat_activity WHERE application_name = 'segue rehearsal writer'"
+            "SELECT 1 FROM pg_stat_activity WHERE application_name = 'segue rehearsal writer'"
         ).fetchone(),
         "users write",
         seconds=120,
