@@ -22,7 +22,7 @@ ALLOWED = {
 MIGRATOR_LAYERS = (
     {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"} | {"controls"},
     {"source", "retry", "migration", "request", "erasures"},
-    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"},
+    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"} | {"cleanup_record", "gone_source"},
     {
         "lease",
         "chunk",
@@ -38,9 +38,9 @@ MIGRATOR_LAYERS = (
     {"worker", "worker_process", "removal", "set_controls"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},
-    {"runner", "rollback", "registry", "progress", "personal_data"},
+    {"runner", "rollback", "registry", "progress", "personal_data"} | {"cleanup"},
     {"dry_run"},
-    {"report"},
+    {"report", "rehearsing"},
     {"certificate"},
     {"commands"},
     {"cli"},
