@@ -5,7 +5,7 @@ from typing import Any
 
 from psycopg import sql as psql
 
-from migrator.cleanup.record import Record
+from migrator.cleanup_record import Record
 from migrator.digest import Digest
 from migrator.locked_rows import must_lock
 from migrator.migration import Context, Counts, Mismatch

@@ -2,7 +2,7 @@
 
 from migrator.checkup.findings import Finding, blocked, ok, warning
 from migrator.checkup.patient import Patient
-from migrator.cleanup.record import CleanupState, Record
+from migrator.cleanup_record import CleanupState, Record
 from migrator.errors import Refused
 from migrator.preflight import preflight
 from sql.database import Transaction

@@ -10,7 +10,7 @@ from psycopg.types.json import Jsonb
 
 from migrator import run_store
 from migrator.chunk_size import ChunkSize
-from migrator.cleanup.record import TRIGGERS, Record
+from migrator.cleanup_record import TRIGGERS, Record
 from migrator.errors import Stopped
 from migrator.events import ChunkCommitted, Observer, tell
 from migrator.migration import Step

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass, field
 
-from migrator.cleanup.record import Record
+from migrator.cleanup_record import Record
 from migrator.run_store import Run
 from migrator.source import TableSource
 

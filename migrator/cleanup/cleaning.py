@@ -13,7 +13,7 @@ from migrator.cleanup.cleaned import Cleaned
 from migrator.cleanup.dropping import Dropping
 from migrator.cleanup.mirrors import list_mirrors
 from migrator.cleanup.reasons import CleanupRefused
-from migrator.cleanup.record import TAKEN, CleanupState, Record
+from migrator.cleanup_record import TAKEN, CleanupState, Record
 from migrator.errors import Refused
 from migrator.events import Observer, PhaseStarted, tell
 from migrator.lease import Lease
@@ -76,7 +76,7 @@ class Cleaning:
         self._examine(cleaned)
         self._prove()
         with self.database.transaction() as transaction:
-            measured = transaction.one("cleanup.measure_column", self._names)
+            measured = transaction.one("cleanup_look.measure_column", self._names)
         cleaned.rows, cleaned.bytes = measured["row_count"], measured["bytes"]
         return self._timed(cleaned)
 

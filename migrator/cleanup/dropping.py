@@ -10,7 +10,7 @@ from migrator.cleanup import reasons
 from migrator.cleanup.archive import LOCK_WAIT_MS, Archive, StartAgainError, drop_triggers
 from migrator.cleanup.cleaned import Cleaned
 from migrator.cleanup.mirrors import drop_mirrors
-from migrator.cleanup.record import CleanupState, Record
+from migrator.cleanup_record import CleanupState, Record
 from migrator.errors import Stopped
 from migrator.events import PhaseStarted, tell
 from migrator.retry import retrying

@@ -19,17 +19,20 @@ MOST_NAMED = 5
 #: Next step by kind of dependent; {name} is its identity, {first} and {second} its halves around " on ".
 _FIXES = {
     "view": "CREATE OR REPLACE VIEW {name} without the column, or DROP VIEW {name}",
-    "materialized view": "DROP MATERIALIZED VIEW {name}, and make it again without the column",
-    "index": "DROP INDEX CONCURRENTLY {name}, after making one without the column where it is needed",
-    "table constraint": "ALTER TABLE {second} DROP CONSTRAINT {first}",
-    "trigger": "DROP TRIGGER {first} ON {second}",
-    "policy": "DROP POLICY {first} ON {second}",
-    "rule": "DROP RULE {first} ON {second}",
-    "function": "DROP FUNCTION {name}, or CREATE OR REPLACE it without the column",
-    "statistics object": "DROP STATISTICS {name}",
+    "materialized view": "run: DROP MATERIALIZED VIEW {name}, and make it again without the column",
+    "index": "run: DROP INDEX CONCURRENTLY {name}, after making one without the column where it is needed",
+    "table constraint": "run: ALTER TABLE {second} DROP CONSTRAINT {first}",
+    "trigger": "run: DROP TRIGGER {first} ON {second}",
+    "policy": "run: DROP POLICY {first} ON {second}",
+    "rule": "run: DROP RULE {first} ON {second}",
+    "function": "run: DROP FUNCTION {name}, or CREATE OR REPLACE it without the column",
+    "statistics object": "run: DROP STATISTICS {name}",
     "default value": "it belongs to a generated column: ALTER TABLE … DROP COLUMN it, or make it anew without this one",
     "publication relation": "ALTER PUBLICATION … SET TABLE with a column list without it",
 }
+
+
+_BY_HAND = "by hand: ALTER TABLE {table} DROP COLUMN {column}"
 
 
 @dataclass(frozen=True)
@@ -71,8 +74,8 @@ class Look:
     """One look at the column in the catalog.
 
     Attributes:
-        table: `cleanup.describe_table`.
-        column: `cleanup.describe_column`.
+        table: `cleanup_look.describe_table`.
+        column: `cleanup_look.describe_column`.
         reasons: against dropping it.
     """
 
@@ -98,8 +101,8 @@ class Look:
 
 def look(transaction: Transaction, run: Run, source: TableSource) -> Look:
     """Look at everything but rows that may stand in the way."""
-    table = transaction.one("cleanup.describe_table", table_name=source.fragments["table"].as_string(None))
-    column = transaction.one("cleanup.describe_column", oid=table["oid"], column=source.column)
+    table = transaction.one("cleanup_look.describe_table", table_name=source.fragments["table"].as_string(None))
+    column = transaction.one("cleanup_look.describe_column", oid=table["oid"], column=source.column)
     found = [*of_run(run), *of_table(source, table), *of_column(transaction, source, table["oid"], column)]
     return Look(table, column, found)
 
@@ -121,11 +124,11 @@ def of_table(source: TableSource, table: Row) -> Iterator[Reason]:
     if table["kind"] != "r" or table["has_relatives"]:
         yield Reason(
             f"{source} is not a plain table (it is a view, partitioned, foreign, or inherits)",
-            f"drop the column by hand: ALTER TABLE {source} DROP COLUMN {source.column}",
+            _BY_HAND.format(table=source, column=source.column),
         )
     if table["rules"]:
         names = ", ".join(table["rules"])
-        yield Reason(f"{source} has rules ({names}), which would act on an undo", f"DROP RULE … ON {source}")
+        yield Reason(f"{source} has rules ({names}), which would act on an undo", f"run: DROP RULE … ON {source}")
     if not table["may_alter"]:
         yield Reason(
             f"role {table['role']} may not alter {source}",
@@ -141,9 +144,9 @@ def of_table(source: TableSource, table: Row) -> Iterator[Reason]:
 def of_column(transaction: Transaction, source: TableSource, oid: int, column: Row) -> Iterator[Reason]:
     """Say what depends on the column and would go with it, or fail without it."""
     if column["is_generated"]:
-        yield Reason(f"{source}.{source.column} is generated", f"ALTER TABLE {source} DROP COLUMN {source.column}")
+        yield Reason(f"{source}.{source.column} is generated", _BY_HAND.format(table=source, column=source.column))
     own = [item["oid"] for part in ("constraints", "indexes") for item in column[part]]
-    for row in transaction.all("cleanup.list_dependents", oid=oid, position=column["position"], own=own):
+    for row in transaction.all("cleanup_look.list_dependents", oid=oid, position=column["position"], own=own):
         first, _, second = row["name"].partition(" on ")
         fix = _FIXES.get(row["kind"], "change it so that it does without the column")
         said = "is generated from it" if row["kind"] == "default value" else "depends on the column"
@@ -158,7 +161,7 @@ def of_column(transaction: Transaction, source: TableSource, oid: int, column: R
 
 def mentions(transaction: Transaction, source: TableSource, oid: int) -> list[Row]:
     """Return functions whose text names the column; whether they mean it, PostgreSQL cannot tell."""
-    return transaction.all("cleanup.list_mentions", oid=oid, column=source.column)
+    return transaction.all("cleanup_look.list_mentions", oid=oid, column=source.column)
 
 
 def of_validation(transaction: Transaction, run: Run, result: Validation) -> Iterator[Reason]:

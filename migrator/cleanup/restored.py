@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import sql as psql
 
-from migrator.cleanup.record import Record
+from migrator.cleanup_record import Record
 from sql.database import Transaction, literal_sql
 
 #: Constraints that need an index or another table; they are made after the column has its name again.
@@ -48,7 +48,7 @@ def give_name(transaction: Transaction, record: Record) -> None:
     transaction.run("cleanup_undo.rename_column", names)
     column = names["column"]
     if described["default"] is None and filler(record):
-        alter(transaction, record, column, "DROP DEFAULT")
+        transaction.run("cleanup_undo.drop_default", names)
     if described["is_not_null"]:
         # The check proves it, so that nothing is read under the lock.
         alter(transaction, record, column, "SET NOT NULL")

@@ -12,7 +12,7 @@ from migrator import run_store
 from migrator.chunk_size import ChunkSize
 from migrator.cleanup import restored
 from migrator.cleanup.archive import LOCK_WAIT_MS, Archive, stopping
-from migrator.cleanup.record import CleanupState, Record
+from migrator.cleanup_record import CleanupState, Record
 from migrator.errors import Refused, Stopped
 from migrator.events import ChunkCommitted, Observer, PhaseStarted, tell
 from migrator.lease import Lease

@@ -10,8 +10,8 @@ from migrator import registry, run_store
 from migrator.cleanup.cleaned import Cleaned
 from migrator.cleanup.cleaning import Cleaning
 from migrator.cleanup.reasons import CleanupRefused, Reason
-from migrator.cleanup.record import TAKEN, CleanupState, Record
 from migrator.cleanup.undo import Undo, Undone, give_up
+from migrator.cleanup_record import TAKEN, CleanupState, Record
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import Exit, Refused
 from migrator.events import Observer
@@ -36,7 +36,7 @@ from sql.database import Database
 @click.option(
     "--accept-differences",
     is_flag=True,
-    help="Drop the column although tags differ from it, because people have edited tags since on purpose.",
+    help="Go on although tags differ from the column, because people have edited tags since on purpose.",
 )
 @click.option(
     "--workers",

@@ -11,9 +11,9 @@ from typing import Any
 
 from psycopg import sql as psql
 
-from migrator.cleanup.gone import find_source
 from migrator.digest import Digest
 from migrator.errors import Refused, UsageError
+from migrator.gone_source import find_source
 from migrator.links import LinkTable
 from migrator.locked_rows import lock_page, must_lock
 from migrator.migration import Context, Converted, Counts, Migration, Mismatch, Option, Preview

@@ -26,6 +26,9 @@ ALTER TABLE {table} ADD COLUMN {hidden} {type}
 -- name: alter_column
 ALTER TABLE {table} ALTER COLUMN {name} {change}
 
+-- name: drop_default
+ALTER TABLE {table} ALTER COLUMN {column} DROP DEFAULT
+
 -- name: add_check
 ALTER TABLE {table} ADD CONSTRAINT {check} CHECK ({hidden} IS NOT NULL) NOT VALID
 

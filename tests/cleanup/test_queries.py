@@ -5,7 +5,7 @@ import pytest
 from psycopg import sql as psql
 
 from migrator.cleanup.cleaning import Cleaning
-from migrator.cleanup.record import Record
+from migrator.cleanup_record import Record
 from sql import queries
 from sql.database import compose
 from tests.sql.test_queries import UTILITIES, numbered
@@ -35,7 +35,7 @@ def test_every_query_can_be_prepared(songs, segue, connection: psycopg.Connectio
     }
     utilities = (*UTILITIES, "comment", "grant")
     prepared = 0
-    for area in ("cleanup", "cleanup_undo"):
+    for area in ("cleanup", "cleanup_look", "cleanup_undo"):
         for name in queries(area):
             text = numbered(compose(f"{area}.{name}", fragments).as_string(connection))
             if not text.lower().lstrip().startswith(utilities):

@@ -22,7 +22,8 @@ ALLOWED = {
 MIGRATOR_LAYERS = (
     {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"} | {"controls"},
     {"source", "divisible", "retry", "migration", "request", "erasures"} | {"accounting"},
-    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog"} | {"aside", "table_rows", "locked_rows"},
+    {"run_store", "vocabulary", "preflight", "links", "guards", "catalog", "aside", "table_rows", "locked_rows"}
+    | {"cleanup_record", "gone_source"},
     {
         "lease",
         "chunk",
@@ -40,9 +41,9 @@ MIGRATOR_LAYERS = (
     {"worker", "worker_process", "work", "removal", "set_controls", "jobs", "measures"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},
-    {"runner", "rollback", "registry", "progress", "personal_data"},
+    {"runner", "rollback", "registry", "progress", "personal_data"} | {"cleanup"},
     {"dry_run", "join"},
-    {"report"},
+    {"report", "rehearsing"},
     {"certificate"},
     {"commands"},
     {"cli"},

@@ -28,7 +28,7 @@ ELSEWHERE = {
         ("stage", "node_persist", "node_persist_image", "references", "files", "guards"),
         "tests/node_persist/test_sql.py",
     ),
-    **dict.fromkeys(("cleanup", "cleanup_undo"), "tests/cleanup/test_queries.py"),
+    **dict.fromkeys(("cleanup", "cleanup_look", "cleanup_undo"), "tests/cleanup/test_queries.py"),
     "rehearsing": "tests/rehearsing/test_queries.py",
     "search": "tests/search/test_same_answers.py",
     "mirror": "tests/mirror/test_forward.py",

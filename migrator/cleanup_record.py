@@ -67,7 +67,7 @@ class Record:
 
     @property
     def description(self) -> Mapping[str, Any]:
-        """What the column was; see `cleanup.describe_column`."""
+        """What the column was; see `cleanup_look.describe_column`."""
         described: Mapping[str, Any] = self.row["description"]
         return described
 

@@ -1,6 +1,6 @@
 """A source whose column was cleaned up: reports on its run still work, everything else says where it went."""
 
-from migrator.cleanup.record import Record
+from migrator.cleanup_record import Record
 from migrator.errors import UnknownName
 from migrator.source import TableSource, split_name
 from sql.database import Transaction
