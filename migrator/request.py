@@ -49,7 +49,7 @@ class Request:
         validation: `quick` reads back what was written, `full` recomputes everything, `none` trusts the checkpoints.
         limits: when to stop early.
         controls: assignments such as `nice=1`, which the run keeps; see `migrator.controls`.
-        mirror: `off`, `forward` or `both`; None leaves it as it is. It changes nothing that a run makes.
+        mirror: `off` or `forward`; None leaves it as it is. It changes nothing that a run makes.
     """
 
     migration: Migration
