@@ -78,7 +78,7 @@ class Mirroring:
         database: where.
         step: of the run's migration.
         run: which run.
-        asked: `off`, `forward`, `both`, or None.
+        asked: `off`, `forward`, or None.
 
     Raises:
         Refused: the run loads its target without keys, on which a mirror depends.
