@@ -92,7 +92,8 @@ class Desk:
 
     def _claim(self) -> Share | None:
         row = self._retrying(self._ask)
-        self.learn(row["row_count"], row["quarantined_rows"], row["is_shared"])
+        if row["unfinished"]:  # what is done needs no limit: a call without time still closes the run
+            self.learn(row["row_count"], row["quarantined_rows"], row["is_shared"])
         if row["request"]:
             self.stop.set(row["request"])
         if not row["unfinished"] or not row["is_ours"] or row["status"] != RunState.MIGRATING:

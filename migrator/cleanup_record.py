@@ -77,7 +77,7 @@ class Record:
         row = self.row
         names = row["schema_name"], row["table_name"], row["key_name"], row["column_name"]
         types = row["key_type"], self.description["base_type"]
-        return TableSource(*names, *types, psql.Identifier(row["column_name"]), row["key_collation"], self.gone)
+        return TableSource(*names, *types, psql.Identifier(row["column_name"]), row["key_collation"], gone=self.gone)
 
     @property
     def gone(self) -> str:

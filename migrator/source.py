@@ -100,7 +100,11 @@ class TableSource:
         types = columns[key]["type"], columns[column]["type"]
         toast = transaction.one("source.weigh_toast", oid=oids[table])["bytes"]
         return cls(
-            schema, table, key, column, *types, psql.Identifier(column), columns[key]["collation"], toast > MOST_BYTES
+            *(schema, table, key, column),
+            *types,
+            psql.Identifier(column),
+            columns[key]["collation"],
+            has_large_rows=toast > MOST_BYTES,
         )
 
     def __str__(self) -> str:

@@ -93,7 +93,8 @@ def _table(runs: list[dict[str, Any]]) -> None:
             say(f"  its last validation found a mismatch; next: segue validate {run['run_id']}")
         if said := said_of_cleanup(run):
             say(f"  {said}")
-        if run["status"] in BUSY and not run["held_by"] and not run["workers"]:
+        # A leader whose session has gone is still listed for some seconds, in which it might come back.
+        if run["status"] in BUSY and not run["held_by"] and all(worker["leads"] for worker in run["workers"]):
             say(f"  no live process has it; next: segue resume {run['run_id']} or segue rollback {run['run_id']}")
 
 

@@ -11,9 +11,9 @@ from tests.crash.state import SONGS, checkpoints, image, legacy
 
 MIGRATE = ("migrate", "--batch-size", "12", "--workers", "1", "--json")
 
-#: Transactions before the run is held: checks, options, the look for an unfinished run, and its creation. A lost
-#: connection there is an error of the start, which the command reports instead of waiting for a server.
-COMMITS_OF_THE_START = 4
+#: Transactions before the run is held: checks, options, the look for an unfinished run, its creation, and the look for
+#: its mirror. A lost connection there is an error of the start, which the command reports instead of waiting for a server.
+COMMITS_OF_THE_START = 5
 
 
 def tcp(server, url: str) -> str:
@@ -69,7 +69,7 @@ def test_rollback_goes_on_after_a_lost_commit(
     def attempt(zygote, number: int) -> bool:
         with copy_of(database_url) as url, Proxy(tcp(server, url), number, when) as proxy:
             code, out, stderr = zygote.run(proxy.url, "rollback", "1", "--json")
-            if number <= COMMITS_OF_THE_START - 1:  # a rollback makes no run
+            if number <= COMMITS_OF_THE_START - 1:  # a rollback makes no run, and looks for a cleanup
                 assert (1, True) == (code, "lost the database connection" in stderr), stderr
                 code, out, stderr = zygote.run(url, "rollback", "1", "--json")
             assert 0 == code, stderr

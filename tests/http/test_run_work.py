@@ -49,7 +49,7 @@ def clean(site: Site) -> None:
     """Forget runs, jobs and what they made, before each test."""
     with psycopg.connect(site.url, autocommit=True) as connection:
         connection.execute(
-            "TRUNCATE segue.runs, segue.partitions, segue.workers, segue.jobs, segue.events, segue.vocabulary, segue.quarantine"
+            "TRUNCATE segue.runs, segue.partitions, segue.jobs, segue.events, segue.vocabulary, segue.quarantine CASCADE"
         )
         connection.execute("TRUNCATE song_tags, tags, tag_synonyms")
 
