@@ -100,7 +100,7 @@ IMPERSONAL: Mapping[str, str] = {
     "segue.api_tokens": "hashes; names and actors are operators",
     "segue.banned_tags": "words; its actor is a curator",
     "segue.changes": "keys of tags and songs, for a while",
-    "segue.archive_changes": "keys of songs, until the cleanup has taken them in",
+    "segue.cleanup_changes": "keys of songs, until the cleanup has taken them in",
     "segue.cleanups": "names and definitions of columns",
     "segue.decisions": "words; its actor is an operator",
     "segue.erasure_key": "a random value",

@@ -157,8 +157,10 @@ class Acts:
         """Kill the same command again and again, at points that come later each time, and let the last one finish."""
         chance = random.Random(self.rows)
         for number in range(self.kills):
-            first = 40 if number == 0 else 15
-            point = f"*#{first + chance.randrange(60 * (number + 1))}"
+            # The first one hits the chunks for certain; the others come wherever they come.
+            point = f"*#{15 + chance.randrange(60 * (number + 1))}"
+            if number == 0:
+                point = f"before:runs.save_checkpoint#{2 + chance.randrange(CHUNKS // 2)}"
             code, said = self._run_child(request, point)
             if code >= 0:
                 return code, said

@@ -91,16 +91,16 @@ UPDATE segue.cleanups SET cursor = NULL, is_copied = false WHERE run_id = %(run_
 TRUNCATE {archive}
 
 -- name: take_changes
-DELETE FROM segue.archive_changes AS change
+DELETE FROM segue.cleanup_changes AS change
 WHERE
     change.ctid = ANY(
-        ARRAY(SELECT next.ctid FROM segue.archive_changes AS next WHERE next.run_id = %(run_id)s LIMIT %(most)s)
+        ARRAY(SELECT next.ctid FROM segue.cleanup_changes AS next WHERE next.run_id = %(run_id)s LIMIT %(most)s)
     )
     AND change.run_id = %(run_id)s
 RETURNING change.key
 
 -- name: list_noted
-SELECT DISTINCT change.key FROM segue.archive_changes AS change
+SELECT DISTINCT change.key FROM segue.cleanup_changes AS change
 WHERE change.run_id = %(run_id)s AND change.key = ANY(%(keys)s::text[])
 
 -- name: archive_again
@@ -158,7 +158,7 @@ DROP TABLE IF EXISTS {archive}
 DELETE FROM segue.cleanups WHERE run_id = %(run_id)s
 
 -- name: forget_changes
-DELETE FROM segue.archive_changes WHERE run_id = %(run_id)s
+DELETE FROM segue.cleanup_changes WHERE run_id = %(run_id)s
 
 -- name: list_mirrors
 -- Triggers of Segue on the table that keep tags and legacy column alike: their functions are Segue's, and named so.

@@ -50,6 +50,6 @@ def leftovers(connection: psycopg.Connection[Any]) -> list[str]:
             " SELECT relname::text FROM pg_class WHERE relname ~ '^archive_[0-9]+$' UNION ALL"
             " SELECT attname::text FROM pg_attribute WHERE attname LIKE 'segue_restoring_%' UNION ALL"
             " SELECT conname::text FROM pg_constraint WHERE conname LIKE 'segue_restoring_%' UNION ALL"
-            " SELECT 'changes' FROM segue.archive_changes"
+            " SELECT 'changes' FROM segue.cleanup_changes"
         ).fetchall()
     ]

@@ -29,8 +29,8 @@ CREATE TABLE segue.cleanups (
 );
 
 -- Keys of rows whose legacy column was written after it was read for the archive; null: the table was emptied.
-CREATE TABLE segue.archive_changes (run_id bigint NOT NULL, key text);
-CREATE INDEX archive_changes_run ON segue.archive_changes (run_id);
+CREATE TABLE segue.cleanup_changes (run_id bigint NOT NULL, key text);
+CREATE INDEX cleanup_changes_run ON segue.cleanup_changes (run_id);
 
 -- Arguments: the run, and the name of the key's column. Runs as its owner: whoever may write the legacy table need
 -- have no right to Segue's.
@@ -38,14 +38,14 @@ CREATE FUNCTION segue.note_archive_change() RETURNS trigger LANGUAGE plpgsql SEC
 SET search_path = pg_catalog, pg_temp AS $$
 BEGIN
     IF TG_OP = 'TRUNCATE' THEN
-        INSERT INTO segue.archive_changes (run_id, key) VALUES (TG_ARGV[0]::bigint, NULL);
+        INSERT INTO segue.cleanup_changes (run_id, key) VALUES (TG_ARGV[0]::bigint, NULL);
         RETURN NULL;
     END IF;
     IF TG_OP <> 'INSERT' THEN
-        INSERT INTO segue.archive_changes (run_id, key) VALUES (TG_ARGV[0]::bigint, to_jsonb(OLD) ->> TG_ARGV[1]);
+        INSERT INTO segue.cleanup_changes (run_id, key) VALUES (TG_ARGV[0]::bigint, to_jsonb(OLD) ->> TG_ARGV[1]);
     END IF;
     IF TG_OP <> 'DELETE' THEN
-        INSERT INTO segue.archive_changes (run_id, key) VALUES (TG_ARGV[0]::bigint, to_jsonb(NEW) ->> TG_ARGV[1]);
+        INSERT INTO segue.cleanup_changes (run_id, key) VALUES (TG_ARGV[0]::bigint, to_jsonb(NEW) ->> TG_ARGV[1]);
     END IF;
     RETURN NULL;
 END
@@ -60,5 +60,5 @@ BEGIN
 END
 $$;
 DROP FUNCTION segue.note_archive_change();
-DROP TABLE segue.archive_changes;
+DROP TABLE segue.cleanup_changes;
 DROP TABLE segue.cleanups;
