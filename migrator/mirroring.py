@@ -13,7 +13,7 @@ from migrator.run_store import Run
 from migrator.source import TableSource
 from migrator.states import RunState
 from sql.database import Database, Transaction
-from sql.schema.mirror import drop_mirror
+from sql.mirrors import drop_mirror
 
 DIRECTIONS = ("off", "forward")
 

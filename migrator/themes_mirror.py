@@ -9,7 +9,7 @@ from migrator.errors import Refused, UsageError
 from migrator.source import TableSource
 from migrator.vocabulary import starter_columns
 from sql.database import Transaction, compose, literal_sql
-from sql.schema.mirror import PREFIX, drop_triggers, mirror_triggers
+from sql.mirrors import PREFIX, drop_triggers, mirror_triggers
 
 _STAGE = {"texts": psql.Identifier("segue", "mirror_texts"), "words": psql.Identifier("segue", "mirror_words")}
 

@@ -6,7 +6,7 @@ from migrator.cleanup_record import CleanupState, Record
 from migrator.errors import Refused
 from migrator.preflight import preflight
 from sql.database import Transaction
-from sql.schema.mirror import PREFIX
+from sql.mirrors import PREFIX
 
 #: A statement timeout below this ends validation and index builds.
 SHORT_TIMEOUT_MS = 600_000

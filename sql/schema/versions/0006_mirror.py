@@ -6,8 +6,8 @@ Its functions and triggers name the application's tables and one run, so they ar
 from alembic import op
 
 from sql import sections
+from sql.mirrors import drop_mirror
 from sql.schema.adoption import transaction_of
-from sql.schema.mirror import drop_mirror
 
 revision = "0006"
 down_revision = "0005"
