@@ -25,9 +25,9 @@ def small_disk(connection: psycopg.Connection[Any]) -> Iterator[Path]:
     place = Path(f"/tmp/segue-small-{uuid.uuid4().hex}")
     place.mkdir(mode=0o755)
     mount = ["mount", "-t", "tmpfs", "-o", f"size={SIZE}", "tmpfs", str(place)]
-    if os.geteuid() or os.environ.get("CI") or subprocess.run(mount, capture_output=True).returncode:
+    if os.geteuid() or subprocess.run(mount, capture_output=True).returncode:
         place.rmdir()
-        pytest.skip("NOT TESTED: a full disk, which needs root to mount a file system, and no CI")
+        pytest.skip("NOT TESTED: a full disk, which needs the right to mount a file system")
     try:
         directory = place / "space"
         directory.mkdir()
