@@ -1,28 +1,18 @@
 """The command line: the one place that reads options and the environment and puts the parts together.
 
-Commands of sibling packages are found by their entry points, so that nothing here imports them.
+A command is imported when it is called: none pays for the parts of another. Those of sibling packages are found by
+their entry points, so that nothing here names them.
 """
 
 import os
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from migrator.commands.cleanup import cleanup
-from migrator.commands.control import cancel, pause, resume, set_
-from migrator.commands.database import db, load
-from migrator.commands.doctor import doctor
-from migrator.commands.inspect import certificate, quarantine, status, validate
-from migrator.commands.keys import keys
-from migrator.commands.migrate import migrate
-from migrator.commands.rehearse import rehearse
-from migrator.commands.rollback import rollback
 from migrator.commands.session import Session, print_json
-from migrator.commands.users import users
-from migrator.commands.vocabulary import vocabulary
-from migrator.commands.worker import worker
 from migrator.errors import Exit
 from sql import failpoints
 
@@ -31,27 +21,53 @@ if TYPE_CHECKING:
 
 SETTINGS = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
+#: The commands of this package: the module of `migrator.commands` that holds each, and its name there.
+OWN = {
+    "cancel": "control:cancel",
+    "certificate": "inspect:certificate",
+    "cleanup": "cleanup:cleanup",
+    "db": "database:db",
+    "doctor": "doctor:doctor",
+    "keys": "keys:keys",
+    "load": "database:load",
+    "migrate": "migrate:migrate",
+    "pause": "control:pause",
+    "quarantine": "inspect:quarantine",
+    "rehearse": "rehearse:rehearse",
+    "resume": "control:resume",
+    "rollback": "rollback:rollback",
+    "set": "control:set_",
+    "status": "inspect:status",
+    "users": "users:users",
+    "validate": "inspect:validate",
+    "vocabulary": "vocabulary:vocabulary",
+    "worker": "worker:worker",
+}
+
 #: Where a package says which commands it adds: the command's name = its click command.
 PLUG_INS = "segue.commands"
 
 
 class Commands(click.Group):
-    """The group's own commands, and those that other packages bring; these are looked for only when they are needed."""
+    """The package's own commands, and those that other packages bring; each is imported when it is asked for."""
 
-    def list_commands(self, ctx: click.Context) -> list[str]:
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - the same in every context
         """Return all names, for the listing in --help."""
-        return sorted({*super().list_commands(ctx), *_plug_ins().names})
+        return sorted({*OWN, *_plug_ins().names})
 
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return a command, one of our own before another package's; None when nobody has it."""
-        own = super().get_command(ctx, cmd_name)
-        if own is not None:
-            return own
+        if place := OWN.get(cmd_name):
+            module, _, attribute = place.partition(":")
+            return _checked(getattr(import_module(f"migrator.commands.{module}"), attribute), place)
         for point in _plug_ins().select(name=cmd_name):
-            command = point.load()
-            assert isinstance(command, click.Command), f"{point.value} is no click command"
-            return command
+            return _checked(point.load(), point.value)
         return None
+
+
+def _checked(command: object, place: str) -> click.Command:
+    assert isinstance(command, click.Command), f"{place} is no click command"
+    return command
 
 
 def _plug_ins() -> "EntryPoints":
@@ -120,30 +136,6 @@ def segue(
     """Move live data from a legacy shape to a normalized one: checkpointed, proven by checksum, reversible."""
     failpoints.arm(os.environ.get("SEGUE_FAILPOINT"))
     context.obj = Session(database_url or None, home, pg_bin, schema, migrations, lock_timeout_ms)
-
-
-for item in (
-    migrate,
-    rollback,
-    cleanup,
-    rehearse,
-    validate,
-    status,
-    pause,
-    resume,
-    cancel,
-    set_,
-    vocabulary,
-    quarantine,
-    certificate,
-    users,
-    keys,
-    db,
-    doctor,
-    load,
-    worker,
-):
-    segue.add_command(item)
 
 
 def main() -> None:

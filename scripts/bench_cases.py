@@ -15,7 +15,7 @@ class Samples:
     """Seconds of every repeat, by case.
 
     Attributes:
-        startups: of interpreters that import the command line and end; one before all, then one after every process.
+        startups: of interpreters that import the command and end; one before all, then one after every process.
         whole: by case; processes with their start-up.
         less: the start-up to take off, by case.
         peaks: largest resident memory in MB, by case.
@@ -33,7 +33,7 @@ class Samples:
 
     def start_up(self) -> None:
         """Measure the interpreter's start-up once more."""
-        self.startups.append(run_python("import migrator.cli").seconds)
+        self.startups.append(run_python("import migrator.cli, migrator.commands.migrate").seconds)
 
     def add_process(self, case: str, ended: Ended, before: Ended | None = None) -> None:
         """Take in a process of Segue (or two); the smaller of the start-ups around it will be taken off."""

@@ -121,10 +121,12 @@ def shared_image(url: str) -> dict[str, Any]:
 def _serve() -> None:
     import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401 - imported late by SQLAlchemy otherwise
 
-    from migrator import cli  # noqa: F401 - so that children need not import it
+    from migrator import cli
     from tags import starter
 
     starter.load()
+    for name in cli.OWN:  # so that children need not import it
+        cli.segue.get_command(None, name)
     for line in sys.stdin:
         call = json.loads(line)
         if "pid" in call:

@@ -49,10 +49,12 @@ class Zygote:
 def _serve() -> None:
     import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401 - imported late by SQLAlchemy otherwise
 
-    from migrator.cli import segue
+    from migrator.cli import OWN, segue
     from tags import starter
 
     starter.load()
+    for name in OWN:  # so that children need not import it
+        segue.get_command(None, name)
     for line in sys.stdin:
         call = json.loads(line)
         if child := os.fork():
