@@ -101,8 +101,10 @@ class ThemesMirror:
             "at": psql.SQL("now()"),
             **{k: psql.Literal(v) for k, v in starter_columns().items()},
         }
+        among = compose("vocabulary.among_others")
         resolving = {
-            name: _inlined(compose(f"vocabulary.{name}", {**shared, **_STAGE}), **values) for name in _RESOLVING
+            name: _inlined(compose(f"vocabulary.{name}", {**shared, **_STAGE, "among_others": among}), **values)
+            for name in _RESOLVING
         }
         return {
             "create_note": shared,

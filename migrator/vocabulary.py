@@ -2,13 +2,12 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import chain
 
 from psycopg import sql as psql
 from rapidfuzz import fuzz, process
 
 from migrator.migration import Context
-from sql.database import Transaction
+from sql.database import Transaction, compose
 from tags import starter
 from tags.normalise import forms, normalise
 
@@ -24,6 +23,8 @@ def resolve(
     context: Context,
     pages: Iterable[list[tuple[str, int]]],
     fragments: Mapping[str, psql.Composable],
+    *,
+    is_alone: bool = False,
 ) -> None:
     """Resolve texts into the run's vocabulary, creating the tags and synonyms that they need.
 
@@ -35,18 +36,23 @@ def resolve(
         context: the run, which becomes the provenance of new tags.
         pages: distinct raw texts with their numbers of uses, some at a time; known texts are passed over.
         fragments: the names of `tags` and `tag_synonyms`.
+        is_alone: the run has no vocabulary yet and nobody else resolves for it: it is saved without looking for others.
     """
     transaction.run("vocabulary.create_stage")
     transaction.run("vocabulary.create_words")
     transaction.run("vocabulary.empty_stage")
-    # The empty text stands for NULL elements in the chunk's join.
-    for page in chain([[("", 0)]], pages):
+    has_empty = False
+    for page in pages:
         transaction.copy_in("vocabulary.copy_texts", _rows(page))
+        has_empty = has_empty or any(raw == "" for raw, _ in page)
+    if not has_empty:  # it stands for NULL elements in the chunk's join
+        transaction.copy_in("vocabulary.copy_texts", _rows([("", 0)]))
     fragments = {**fragments, **_STAGE}
     transaction.run("vocabulary.resolve_words", fragments, **starter_columns())
     transaction.run("vocabulary.create_tags", fragments, run_id=context.run_id, at=context.at)
     transaction.run("vocabulary.create_synonyms", fragments, run_id=context.run_id, at=context.at)
-    transaction.run("vocabulary.save_vocabulary", fragments, run_id=context.run_id)
+    among = psql.SQL("") if is_alone else compose("vocabulary.among_others")
+    transaction.run("vocabulary.save_vocabulary", {**fragments, "among_others": among}, run_id=context.run_id)
 
 
 def _rows(texts: Iterable[tuple[str, int]]) -> Iterator[tuple[object, ...]]:

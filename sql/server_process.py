@@ -42,6 +42,7 @@ def defaults() -> dict[str, str]:
         "log_timezone": "UTC",
         "max_connections": "100",
         "max_wal_size": "4GB",
+        "wal_buffers": "64MB",
         "shared_buffers": "256MB" if memory >= 4 * 2**30 else "128MB",
         "timezone": "UTC",
     }

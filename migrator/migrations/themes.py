@@ -51,7 +51,8 @@ class ThemesStep(ThemesImage):
         """Check privileges, plan the load, resolve the whole vocabulary, and take the guards away that may wait."""
         self.require_privileges(transaction)
         plan = self.links.plan(transaction, "live" if must_lock(context) else self.load)
-        resolve(transaction, context, self.discover(transaction), self.fragments)
+        is_alone = not must_lock(context)
+        resolve(transaction, context, self.discover(transaction), self.fragments, is_alone=is_alone)
         transaction.run("vocabulary.analyze_vocabulary")
         self.links.fit_key_type(transaction, plan)
         self.links.strip(transaction, plan)
@@ -61,7 +62,7 @@ class ThemesStep(ThemesImage):
         """Plan the load and resolve the whole vocabulary, without taking any guard away."""
         self.require_privileges(transaction)
         plan = self.links.plan(transaction, self.load)
-        resolve(transaction, context, self.discover(transaction), self.fragments)
+        resolve(transaction, context, self.discover(transaction), self.fragments, is_alone=True)
         suggested = suggest(transaction, context.run_id, self.fragments)
         created = {
             name: transaction.one("rollback.count_rows", {"target": self.fragments[name]}, run_id=context.run_id)[

@@ -111,6 +111,11 @@ FROM made
 ON CONFLICT (run_id, table_name, kind, key) DO UPDATE SET after = excluded.after, undone_at = NULL
 
 -- name: create_synonyms
+-- The known ones are read and normalised once: a plan made on old statistics would do so for every word.
+WITH known AS MATERIALIZED (
+    SELECT segue.normalise_tag(synonym) AS normalized FROM {tag_synonyms}
+)
+
 INSERT INTO {tag_synonyms} (id, synonym, canonical_tag_id, created_at, run_id)
 SELECT segue.tag_id('synonym:' || word.normalized), word.normalized, tag.id, %(at)s, %(run_id)s
 FROM {words} AS word
@@ -120,12 +125,11 @@ WHERE
     AND word.normalized <> word.canonical
     AND char_length(word.normalized) <= 50
     AND NOT EXISTS (SELECT FROM {tags} AS own WHERE own.normalized_name = word.normalized)
-    AND NOT EXISTS (SELECT FROM {tag_synonyms} AS known WHERE segue.normalise_tag(known.synonym) = word.normalized)
+    AND NOT EXISTS (SELECT FROM known WHERE known.normalized = word.normalized)
 ORDER BY word.normalized
 ON CONFLICT DO NOTHING
 
 -- name: save_vocabulary
--- Sorted, as tags are, for the transactions of a mirror that meet the same new texts.
 INSERT INTO segue.vocabulary (run_id, raw, normalized, outcome, how, canonical, tag_id, reason, uses)
 SELECT
     %(run_id)s,
@@ -142,8 +146,11 @@ FROM {texts} AS text
 LEFT JOIN {words} AS word
     ON word.normalized = text.normalized AND (text.problem IS NULL OR word.how = 'accepted')
 LEFT JOIN {tags} AS tag ON tag.normalized_name = word.canonical
-ORDER BY text.raw
-ON CONFLICT DO NOTHING
+{among_others}
+
+-- name: among_others
+-- For transactions that meet the same new texts at the same time: sorted, as tags are, and each keeps what it finds.
+ORDER BY text.raw ON CONFLICT DO NOTHING
 
 -- name: analyze_vocabulary
 -- Only what the planner looks at in the chunk statement.

@@ -36,7 +36,7 @@ ELSEWHERE = {
 
 #: Parts of other queries; they are prepared inside those.
 PARTS = re.compile(
-    r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto|only|sound)$|constraints\.foreign_key_to_songs$|users\.of_"
+    r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|source\.(after|upto|only|sound)$|constraints\.foreign_key_to_songs$|vocabulary\.among_others$|users\.of_"
     r"|snapshots\.(plays|source_of_days|frame|average|deviation|made_|mended_|recorded_|stored_columns)|snapshots_changes\.heard_now"
     r"|snapshots_image\.(expected_frame|expected_plays|mood|as_stored|this_frame)"
     r"|search\.bytes_of_|stage\.merged|node_persist\.of_staged_|references\.(refers|hash_of_|run_of_row|is_as_written|record_written|user_without_file)"
@@ -91,6 +91,7 @@ def fragments_for(step) -> dict[str, psql.Composable]:
         **dict.fromkeys(("event", "transition", "function", "arguments", "condition", "mode"), psql.SQL("")),
         "texts": psql.Identifier("segue_texts"),
         "words": psql.Identifier("segue_words"),
+        "among_others": compose("vocabulary.among_others"),
     }
     fragments["sizes"] = compose("source.page_of_sizes", fragments)
     return {**fragments, "expected": compose("themes_image.expected_pairs", fragments)}
