@@ -75,11 +75,11 @@ def measure(bench: Bench, options: argparse.Namespace) -> list[Row]:
     url = bench.url("tags")
     found = fill(url, options.tags, options.tags // 5)
     rows = end_to_end(url, found, options)
-    rows += in_process(url, found)
+    rows += in_process(url, found, 200 if options.quick else 2_000)
     rows += hit_ratio(url, found, options.keystrokes)
     rows += visibility(url, options)
     if options.peers:
-        rows += peers(url, found)
+        rows += peers(url, found, 20 if options.quick else 200)
     rows += searches(bench, options.songs, peer=options.peers)
     if options.quick:
         for row in rows:
@@ -119,7 +119,7 @@ def main() -> int:
     options.songs = options.songs or (2_000 if options.quick else 1_000_000)
     options.repeats = options.repeats or (1 if options.quick else 5)
     options.seconds = options.seconds or (1.0 if options.quick else 5.0)
-    options.keystrokes = options.keystrokes or (2_000 if options.quick else 200_000)
+    options.keystrokes = options.keystrokes or (500 if options.quick else 200_000)
     options.rate = 1_000 if options.quick else options.rate
     if missing := missing_programs():
         print(f"bench: first: apt-get install {' '.join(missing)}", file=sys.stderr)

@@ -32,17 +32,15 @@ from tests.search.measure import in_process as songs_in_process
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-LOOK_UPS = 2_000
 
-
-def _of_length(found: "Sequence[str]", length: int) -> list[str]:
+def _of_length(found: "Sequence[str]", length: int, most: int) -> list[str]:
     rng = random.Random(length)
-    drawn = {name[:length].strip() for name in rng.choices(found[: len(found) // 2], k=4 * LOOK_UPS)}
-    return sorted(text for text in drawn if text)[:LOOK_UPS]
+    drawn = {name[:length].strip() for name in rng.choices(found[: len(found) // 2], k=4 * most)}
+    return sorted(text for text in drawn if text)[:most]
 
 
-def in_process(url: str, found: "Sequence[str]") -> list[Row]:
-    """Build the index in this process and look prefixes up in it, each once, nothing cached."""
+def in_process(url: str, found: "Sequence[str]", most: int) -> list[Row]:
+    """Build the index in this process and look prefixes up in it, `most` of each length, nothing cached."""
     database = Database(url)
     started = time.monotonic()
     index = TagIndex.build(load_tags(database, "public"), 0)
@@ -50,14 +48,14 @@ def in_process(url: str, found: "Sequence[str]") -> list[Row]:
     database.close()
     looked, answered = [], []
     for length in range(1, 6):
-        texts = _of_length(found, length)
+        texts = _of_length(found, length, most)
         looked.append(percentiles(lambda text: index.look_up(Query(text)), texts))
         answered.append(percentiles(lambda text: index.suggest(Query(text)), texts))
     rng = random.Random(11)
-    typed = [misspelled(name, rng) for name in rng.choices(found, k=4 * LOOK_UPS) if len(name) > 8]
+    typed = [misspelled(name, rng) for name in rng.choices(found, k=4 * most) if len(name) > 8]
     wrong = sorted(
         {text for text in typed if not any(s.band != "typo" for s in index.suggest(Query(text)).suggestions)}
-    )[:LOOK_UPS]
+    )[:most]
     for case, timed in (
         ("index, look-up, 1 to 5 characters", looked),
         ("index, whole answer, 1 to 5 characters", answered),
@@ -144,7 +142,7 @@ def _under_load(segue: Any, options: argparse.Namespace) -> "Iterator[None]":
 
     def load() -> None:
         while not ended.is_set():
-            pace(segue.url, segue.pid, [path_of(text) for text in ("a", "be", "cla")], options.rate, 5)
+            pace(segue.url, segue.pid, [path_of(text) for text in ("a", "be", "cla")], options.rate, options.seconds)
 
     thread = threading.Thread(target=load)
     thread.start()
@@ -155,9 +153,9 @@ def _under_load(segue: Any, options: argparse.Namespace) -> "Iterator[None]":
         thread.join()
 
 
-def peers(url: str, found: "Sequence[str]") -> list[Row]:
-    """Have others complete the same prefixes of one to five characters."""
-    queries = [text for length in range(1, 6) for text in _of_length(found, length)[: LOOK_UPS // 10]]
+def peers(url: str, found: "Sequence[str]", most: int) -> list[Row]:
+    """Have others complete the same prefixes of one to five characters, `most` of each length."""
+    queries = [text for length in range(1, 6) for text in _of_length(found, length, most)]
     rng = random.Random(12)
     wrong = [misspelled(name, rng) for name in rng.choices(found, k=100) if len(name) > 8]
     rows: list[Row] = []

@@ -1,4 +1,4 @@
-"""Load on a server of this machine: wrk for as much as it takes, h2load for a paced rate, both from core 1."""
+"""Load on a server of this machine, from core 1: as much as it takes, or at a paced rate."""
 
 import os
 import re
@@ -9,7 +9,6 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import quote
 
 import psutil
@@ -30,6 +29,18 @@ function done(summary, latency)
   io.write(string.format("RESULT %%d %%d %%d %%f %%f %%f\\n", summary.requests, summary.duration,
     summary.errors.connect + summary.errors.read + summary.errors.write + summary.errors.status +
     summary.errors.timeout, latency:percentile(50), latency:percentile(90), latency:percentile(99)))
+end
+"""
+
+
+#: Added to the script: milliseconds, of which wrk takes whole ones; the rest is kept for the next pause.
+_PACED = """
+local mean, rest = %f, 0
+function delay()
+  local pause = 2 * mean * math.random() + rest
+  local whole = math.floor(pause)
+  rest = pause - whole
+  return whole
 end
 """
 
@@ -62,7 +73,11 @@ def path_of(query: str, extra: str = "") -> str:
 
 def saturate(url: str, pid: int, paths: Sequence[str], seconds: float = 5.0) -> Load:
     """Have 100 connections ask for the paths in turn, as fast as they are answered."""
-    with _file("\n".join(paths) + "\n") as listed, _file(_SCRIPT % listed) as script:
+    return _load(url, pid, paths, seconds)
+
+
+def _load(url: str, pid: int, paths: Sequence[str], seconds: float, more: str = "") -> Load:
+    with _file("\n".join(paths) + "\n") as listed, _file(_SCRIPT % listed + more) as script:
         before, started = _cpu_seconds(pid), time.monotonic()
         command = ["wrk", "-t1", f"-c{CONNECTIONS}", f"-d{seconds:.0f}s", "-s", script, url]
         done = subprocess.run(_on_core(1, command), capture_output=True, text=True, check=True)
@@ -75,28 +90,14 @@ def saturate(url: str, pid: int, paths: Sequence[str], seconds: float = 5.0) -> 
 
 
 def pace(url: str, pid: int, paths: Sequence[str], rate: int, seconds: float = 10.0) -> Load:
-    """Have 100 connections ask for the paths at a fixed rate in all."""
-    with tempfile.TemporaryDirectory() as folder:
-        listed, log = Path(folder, "urls"), Path(folder, "log")
-        listed.write_text("".join(f"{url}{path}\n" for path in paths))
-        command = [
-            "h2load",
-            "--h1",
-            "-t1",
-            f"-c{CONNECTIONS}",
-            f"--rps={rate / CONNECTIONS:g}",
-            f"--duration={seconds:g}",
-        ]
-        before, started = _cpu_seconds(pid), time.monotonic()
-        subprocess.run(
-            _on_core(1, [*command, f"--log-file={log}", "-i", str(listed)]), capture_output=True, text=True, check=True
-        )
-        share = (_cpu_seconds(pid) - before) / (time.monotonic() - started)
-        rows = [line.split("\t") for line in log.read_text().splitlines()]
-    millis = sorted(int(row[2]) / 1e3 for row in rows)
-    errors = sum(not 200 <= int(row[1]) < 400 for row in rows)
-    p50, p90, p99 = (millis[int(len(millis) * part)] for part in (0.5, 0.9, 0.99))
-    return Load(len(rows) / seconds, errors, p50, p90, p99, share, len(rows))
+    """Have 100 connections ask for the paths at a rate in all, each after a random pause since its last answer.
+
+    The pauses are even between none and twice their mean, so that requests come one by one, as those of 100 people do;
+    tools that pace every connection by a clock of its own send them in bursts. A first second finds the mean.
+    """
+    period = 1e3 * CONNECTIONS / rate
+    first = _load(url, pid, paths, 1.0, _PACED % period)
+    return _load(url, pid, paths, seconds, _PACED % max(0.0, 2 * period - 1e3 * CONNECTIONS / first.rate))
 
 
 def pin(pid: int, core: int) -> None:
@@ -108,7 +109,7 @@ def pin(pid: int, core: int) -> None:
 
 def missing_programs() -> list[str]:
     """Return the Debian packages that are not there."""
-    return [package for program, package in (("wrk", "wrk"), ("h2load", "nghttp2-client")) if not shutil.which(program)]
+    return [] if shutil.which("wrk") else ["wrk"]
 
 
 def _on_core(core: int, command: list[str]) -> list[str]:

@@ -80,16 +80,21 @@ def template(server: Server) -> str:
 _numbers = iter(range(1, 1_000_000))
 
 
+def create_copy(connection: psycopg.Connection[Any], name: str, template: str) -> None:
+    """Make a database from another; file by file where PostgreSQL can be told to, which is twice as fast here."""
+    connection.execute(
+        sql.SQL(
+            "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy"
+            if connection.info.server_version >= 150000
+            else "CREATE DATABASE {} TEMPLATE {}"
+        ).format(sql.Identifier(name), sql.Identifier(template))
+    )
+
+
 def _fresh(server: Server, template: str) -> Iterator[str]:
     name = f"test_{os.getpid()}_{next(_numbers)}"
     with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-        connection.execute(
-            sql.SQL(
-                "CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy"
-                if connection.info.server_version >= 150000
-                else "CREATE DATABASE {} TEMPLATE {}"
-            ).format(sql.Identifier(name), sql.Identifier(template))
-        )
+        create_copy(connection, name, template)
         yield server.url(name)
         connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from tests.conftest import Server
+from tests.conftest import Server, create_copy
 from tests.crash.machines import Machine, Nursery
 from tests.crash.zygote import Zygote
 
@@ -47,9 +47,8 @@ def copy_of(server: Server) -> Callable[[str], "contextmanager[str]"]:
     def copy(template: str) -> Iterator[str]:
         name = f"copy_{os.getpid()}_{threading.get_native_id()}_{next(numbers)}"
         source = psycopg.conninfo.conninfo_to_dict(template)["dbname"]
-        create = sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(source))
         with psycopg.connect(server.url("postgres"), autocommit=True) as connection:
-            connection.execute(create)
+            create_copy(connection, name, str(source))
             yield server.url(name)
             connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 

@@ -1,6 +1,8 @@
 """The benchmark runs: every case, with positive figures, and a wrong result is a failure."""
 
 import json
+import os
+import shutil
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,8 @@ def test_bench_node_persist() -> None:
 @pytest.mark.slow
 def test_bench_serve() -> None:
     """Every case runs on a small vocabulary, peers included, and all that search find the same."""
+    if not shutil.which("wrk"):
+        (pytest.fail if os.environ.get("CI") else pytest.skip)("wrk is missing; on Debian: apt-get install wrk")
     done = bench("serve", "--quick", "--json")
 
     assert 0 == done.returncode, done.stderr
