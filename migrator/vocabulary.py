@@ -18,6 +18,10 @@ PAGE_TEXTS = 5_000
 _STAGE = {"texts": psql.Identifier("segue_texts"), "words": psql.Identifier("segue_words")}
 
 
+#: From so many new tags on, plans that rest on the statistics of before may take minutes.
+MANY_TAGS = 1_000
+
+
 def resolve(
     transaction: Transaction,
     context: Context,
@@ -49,7 +53,9 @@ def resolve(
         transaction.copy_in("vocabulary.copy_texts", _rows([("", 0)]))
     fragments = {**fragments, **_STAGE}
     transaction.run("vocabulary.resolve_words", fragments, **starter_columns())
-    transaction.run("vocabulary.create_tags", fragments, run_id=context.run_id, at=context.at)
+    created = transaction.run("vocabulary.create_tags", fragments, run_id=context.run_id, at=context.at)
+    if is_alone and created >= MANY_TAGS:
+        transaction.run("vocabulary.analyze_tags", fragments)
     transaction.run("vocabulary.create_synonyms", fragments, run_id=context.run_id, at=context.at)
     among = psql.SQL("") if is_alone else compose("vocabulary.among_others")
     transaction.run("vocabulary.save_vocabulary", {**fragments, "among_others": among}, run_id=context.run_id)

@@ -110,12 +110,12 @@ SELECT
 FROM made
 ON CONFLICT (run_id, table_name, kind, key) DO UPDATE SET after = excluded.after, undone_at = NULL
 
--- name: create_synonyms
--- The known ones are read and normalised once: a plan made on old statistics would do so for every word.
-WITH known AS MATERIALIZED (
-    SELECT segue.normalise_tag(synonym) AS normalized FROM {tag_synonyms}
-)
+-- name: analyze_tags
+-- The tags that were just created are in no statistics. Where a rollback and a vacuum have left "one row" there, later
+-- plans would go through all tags for every word and every count: minutes for some ten thousand.
+ANALYZE {tags} (id, normalized_name)
 
+-- name: create_synonyms
 INSERT INTO {tag_synonyms} (id, synonym, canonical_tag_id, created_at, run_id)
 SELECT segue.tag_id('synonym:' || word.normalized), word.normalized, tag.id, %(at)s, %(run_id)s
 FROM {words} AS word
@@ -125,7 +125,7 @@ WHERE
     AND word.normalized <> word.canonical
     AND char_length(word.normalized) <= 50
     AND NOT EXISTS (SELECT FROM {tags} AS own WHERE own.normalized_name = word.normalized)
-    AND NOT EXISTS (SELECT FROM known WHERE known.normalized = word.normalized)
+    AND NOT EXISTS (SELECT FROM {tag_synonyms} AS known WHERE segue.normalise_tag(known.synonym) = word.normalized)
 ORDER BY word.normalized
 ON CONFLICT DO NOTHING
 

@@ -217,3 +217,19 @@ def test_one_name_by_a_long_and_a_short_spelling(segue, songs, links) -> None:
     assert (4, 1, 1) == (result.code, result.json["elements"]["linked"], result.json["elements"]["quarantined"])
     assert [(A, "ǰ" * 26)] == links()
     assert 0 == segue("validate").code
+
+
+def test_many_new_tags_are_known_to_the_planner(segue, songs, connection) -> None:
+    """Where tags went and were vacuumed away, statistics say "one row": thousands of words would be joined row by row."""
+    connection.execute(
+        "INSERT INTO tags (name, normalized_name) SELECT 'n ' || n, 'n ' || n FROM generate_series(1, 2000) n"
+    )
+    connection.execute("DELETE FROM tags WHERE name <> 'n 2000'")  # the last one keeps the table's pages
+    connection.execute("VACUUM ANALYZE tags")
+    known = "SELECT reltuples FROM pg_class WHERE oid = 'tags'::regclass"
+    assert [(1,)] == connection.execute(known).fetchall()
+    songs([(A, [f"word {number}" for number in range(1, 1_500)])])
+
+    assert 0 == segue("migrate").code
+
+    assert [(1_500,)] == connection.execute(known).fetchall()
