@@ -20,6 +20,17 @@ from tests.crash.zygote import Zygote
 AT_A_TIME = 2
 
 
+def boundary(number: int, *named: str) -> str:
+    """Return where the number-th kill of a sweep is to be: at the named points first, then at the end of transactions.
+
+    All that outlives a killed process is what it has committed, so of a transaction's boundaries one stands for all:
+    the last, when everything is done and nothing is committed. With SEGUE_TEST_KILL_EVERY=1 it is every boundary.
+    """
+    if os.environ.get("SEGUE_TEST_KILL_EVERY") == "1":
+        return f"*#{number}"
+    return named[number - 1] if number <= len(named) else f"before:commit#{number - len(named)}"
+
+
 def wait_until(is_true: Callable[[], object], fact: str, *, seconds: float = 30) -> None:
     """Poll until something is true; fail with the fact that did not come true."""
     deadline = time.monotonic() + seconds

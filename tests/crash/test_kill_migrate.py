@@ -1,4 +1,4 @@
-"""SIGKILL at every boundary of a migration: between all statements, COPYs and COMMITs."""
+"""SIGKILL at every boundary of a migration: around every statement of a chunk, and at every COMMIT."""
 
 import json
 import uuid
@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from migrator.source import SMALLEST_PARTITION
-from sql.failpoints import AFTER_ANY
+from tests.crash.conftest import boundary
 from tests.crash.state import SONGS, THEMES, checkpoints, image, legacy, made_links, require_checkpoints_agree, song_id
 from tests.crash.zygote import Zygote
 
@@ -17,6 +17,13 @@ MIGRATE = ("migrate", "--batch-size", "12", "--json", "--workers")
 
 #: A resume at each half-done state is tried this often; a state is what the database holds, times and leases aside.
 TRIES_OF_A_STATE = 2
+
+#: Before and after every statement of the second chunk.
+OF_A_CHUNK = [
+    f"{side}:{name}#2"
+    for name in ("runs.read_partition", "themes.convert", "themes.quarantine_elements", "runs.save_checkpoint")
+    for side in ("before", "after")
+]
 
 #: Where two workers are killed: the sixth chunk is likely the other worker's.
 POINTS = [
@@ -102,7 +109,9 @@ def test_kill_at_every_boundary(songs, connection, database_url, copy_of, sweep,
     kills = Kills(database_url, (*MIGRATE, "1"), copy_of, zygotes[0])
     assert 3 == kills.chunks
 
-    assert sweep(lambda zygote, number: kills.attempt(zygote, f"{AFTER_ANY}#{number}", tries=TRIES_OF_A_STATE)) > 120
+    assert (
+        sweep(lambda zygote, number: kills.attempt(zygote, boundary(number, *OF_A_CHUNK), tries=TRIES_OF_A_STATE)) > 35
+    )
     assert len(kills.tries) > 12
 
 
@@ -119,7 +128,7 @@ def test_kill_at_every_boundary_of_a_live_load(songs, connection, database_url, 
     connection.close()
     kills = Kills(database_url, (*MIGRATE, "1", "--load", "live"), copy_of, zygotes[0])
 
-    assert sweep(lambda zygote, number: kills.attempt(zygote, f"{AFTER_ANY}#{number}", tries=1)) > 120
+    assert sweep(lambda zygote, number: kills.attempt(zygote, boundary(number, *OF_A_CHUNK), tries=1)) > 35
     assert len(kills.tries) > 12
 
 
