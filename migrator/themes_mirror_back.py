@@ -120,6 +120,7 @@ class ThemesMirrorBack:
             (f"{BACK}insert", links, _trigger("INSERT", psql.SQL("true"), "mirror_back_note('link')")),
             (f"{BACK}update", links, _trigger("UPDATE", moved, "mirror_back_note('link')")),
             (f"{BACK}delete", links, _trigger("DELETE", psql.SQL("true"), "mirror_back_note('link')")),
+            (f"{BACK}remove", tags, _trigger("DELETE", psql.SQL("true"), "mirror_back_note('renamed')")),
             (f"{BACK}rename", tags, _trigger("UPDATE", renamed, "mirror_back_note('renamed')")),
         ]
 

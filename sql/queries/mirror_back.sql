@@ -8,7 +8,7 @@ LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $mirr
 BEGIN
     INSERT INTO segue.mirror_back_pending (song, tag, edit) VALUES ('', {nobody}, 'signal') ON CONFLICT DO NOTHING;
     IF TG_ARGV[0] = 'renamed' THEN
-        INSERT INTO segue.mirror_back_pending (song, tag, edit) VALUES ('', NEW.id, 'renamed') ON CONFLICT DO NOTHING;
+        INSERT INTO segue.mirror_back_pending (song, tag, edit) VALUES ('', OLD.id, 'renamed') ON CONFLICT DO NOTHING;
         RETURN NULL;
     END IF;
     IF TG_OP <> 'INSERT' THEN
@@ -81,6 +81,19 @@ BEGIN
         WHERE song.{key} = edited.k AND (edited.taken IS NOT NULL OR edited.added IS NOT NULL)
     ),
 
+    -- What the vocabulary says of a name that is written now may be older than the tag.
+    outdated AS (
+        DELETE FROM segue.vocabulary AS word
+        USING (SELECT taken.given AS name, taken.tag FROM taken UNION SELECT added.name, added.tag FROM added) AS written
+        WHERE
+            word.run_id = {run_id}
+            AND hashtextextended(word.raw, 0) = hashtextextended(written.name, 0)
+            AND hashtextextended(word.raw, 1) = hashtextextended(written.name, 1)
+            AND word.raw = written.name
+            AND word.tag_id IS DISTINCT FROM written.tag
+            AND word.how IS DISTINCT FROM 'accepted'
+    ),
+
     dropped AS (
         DELETE FROM {song_tags} AS link
         USING noted
@@ -132,7 +145,7 @@ DECLARE
     segue_songs text[];
     segue_tags uuid[];
     segue_edits text[];
-    segue_renamed uuid[];
+    segue_outdated uuid[];
     segue_number int;
 BEGIN
     WITH taken AS (
@@ -152,10 +165,15 @@ BEGIN
 
     SELECT
         array_agg(pair.song), array_agg(pair.tag), array_agg(pair.edit),
-        (SELECT array_agg(taken.tag) FROM taken WHERE taken.edit = 'renamed')
-    INTO segue_songs, segue_tags, segue_edits, segue_renamed
+        -- Tags whose texts mean something else, or nothing, from now on.
+        (
+            SELECT array_agg(DISTINCT taken.tag)
+            FROM taken
+            WHERE taken.edit = 'renamed' OR NOT EXISTS (SELECT FROM {tags} AS tag WHERE tag.id = taken.tag)
+        )
+    INTO segue_songs, segue_tags, segue_edits, segue_outdated
     FROM pair;
-    IF segue_songs IS NULL AND segue_renamed IS NULL THEN
+    IF segue_songs IS NULL AND segue_outdated IS NULL THEN
         RETURN NULL;
     END IF;
     IF current_setting('transaction_isolation') NOT IN ('read committed', 'read uncommitted') THEN
@@ -172,17 +190,16 @@ BEGIN
         IF segue_songs IS NOT NULL THEN
             PERFORM segue.mirror_back_apply(segue_songs, segue_tags, segue_edits);
         END IF;
-        -- A text that was the tag's name is nobody's now: it is resolved anew where somebody writes it again.
-        DELETE FROM segue.vocabulary AS word
-        WHERE
-            word.run_id = {run_id}
-            AND word.tag_id = ANY(segue_renamed)
-            AND NOT EXISTS (
-                SELECT FROM segue.mirror_edits AS edit
-                WHERE
-                    edit.run_id = word.run_id AND edit.tag = word.tag_id AND edit.edit = 'renamed'
-                    AND edit.reason IS NOT NULL
-            );
+        IF cardinality(array_remove(segue_outdated, {nobody})) > 0 THEN
+            DELETE FROM segue.vocabulary AS word
+            WHERE
+                word.run_id = {run_id}
+                AND word.tag_id = ANY(segue_outdated)
+                AND NOT EXISTS (
+                    SELECT FROM segue.mirror_edits AS edit
+                    WHERE edit.run_id = word.run_id AND edit.tag = word.tag_id AND edit.reason IS NOT NULL
+                );
+        END IF;
     EXCEPTION
         WHEN lock_not_available OR deadlock_detected THEN
             PERFORM segue.mirror_back_later(segue_songs, segue_tags, segue_edits, SQLSTATE);

@@ -22,7 +22,7 @@ LEFT JOIN {tags} AS named ON named.normalized_name = form.normalized
 -- name: known_word
 -- One look into the vocabulary's index for each text.
 (
-    SELECT word.outcome, word.tag_id, tag.id AS found_id
+    SELECT word.outcome, word.how, word.tag_id, tag.id AS found_id
     FROM segue.vocabulary AS word
     LEFT JOIN {tags} AS tag ON tag.id = word.tag_id
     WHERE
@@ -57,7 +57,7 @@ noted AS MATERIALIZED (
             WHERE decision.normalized = tag.normalized_name AND decision.canonical_normalized <> tag.normalized_name
         )
         AND coalesce((
-            SELECT word.outcome = 'tag' AND coalesce(word.found_id, tag.id) = tag.id
+            SELECT word.how IS DISTINCT FROM 'accepted' OR word.tag_id = tag.id
             FROM (SELECT tag.name::text AS raw) AS said CROSS JOIN LATERAL {known_word} AS word
         ), true) AS is_sayable
     FROM unnest(segue_songs, segue_tags, segue_edits) AS edit (song, tag, edit)
@@ -123,9 +123,6 @@ LIMIT %(most)s
 
 -- name: count_late
 SELECT edit.run_id, count(*) AS found FROM segue.mirror_edits AS edit WHERE edit.reason IS NOT NULL GROUP BY 1 ORDER BY 1
-
--- name: forget_edits
-DELETE FROM segue.mirror_edits WHERE run_id = %(run_id)s
 
 -- name: has_settle_trigger
 SELECT EXISTS (

@@ -55,13 +55,13 @@ def both(songs, segue, connection) -> psycopg.Connection[Any]:
 
 def test_a_link_appends_and_its_end_removes(both, segue) -> None:
     """Everything else in the array keeps order, spelling, NULLs, blanks, duplicates and lower bound."""
-    both.execute("UPDATE songs SET themes = '[0:5]={Xmas,NULL,\" \",hope,Xmas,\"HOPE \"}' WHERE id = 1")
+    both.execute('UPDATE songs SET themes = \'[0:5]={Xmas,NULL," ",hope,Xmas,"HOPE "}\' WHERE id = 1')
     link(both, 1, "Brand New")
-    assert ("[0:6]={Xmas,NULL,\" \",hope,Xmas,\"HOPE \",\"Brand New\"}",) == both.execute(
+    assert ('[0:6]={Xmas,NULL," ",hope,Xmas,"HOPE ","Brand New"}',) == both.execute(
         "SELECT themes::text FROM songs WHERE id = 1"
     ).fetchone()
     unlink(both, 1, "hope")
-    assert ("[0:4]={Xmas,NULL,\" \",Xmas,\"Brand New\"}",) == both.execute(
+    assert ('[0:4]={Xmas,NULL," ",Xmas,"Brand New"}',) == both.execute(
         "SELECT themes::text FROM songs WHERE id = 1"
     ).fetchone()
     assert {"christmas", "brand new"} == tags_of(both, 1)
@@ -121,7 +121,8 @@ def test_two_tags_change_names(both) -> None:
     both.execute("UPDATE songs SET themes = '{Joy,Peace}' WHERE id = 1")
     with both.transaction():
         for old, new in (("joy", "x"), ("peace", "joy"), ("x", "peace")):
-            both.execute("UPDATE tags SET name = initcap(%s), normalized_name = %s WHERE normalized_name = %s", [new, new, old])
+            query = "UPDATE tags SET name = initcap(%s), normalized_name = %s WHERE normalized_name = %s"
+            both.execute(query, [new, new, old])
     assert ["Peace", "Joy"] == themes(both, 1)
 
 
@@ -182,7 +183,10 @@ def test_it_comes_to_rest(both, segue) -> None:
         )
 
     def writes() -> list[str]:
-        return [what for (what,) in both.execute("WITH w AS (DELETE FROM writes RETURNING what) SELECT what FROM w ORDER BY 1")]
+        return [
+            what
+            for (what,) in both.execute("WITH w AS (DELETE FROM writes RETURNING what) SELECT what FROM w ORDER BY 1")
+        ]
 
     link(both, 1, "Grace")
     assert ["song_tags INSERT", "songs UPDATE"] == writes()
