@@ -27,11 +27,11 @@ def drain_back(database: Database, run_id: int) -> int:
 def _carry(database: Database, run_id: int, songs: list[str]) -> None:
     """Send some songs' edits through the way back; where a busy song keeps the others, one by one."""
     with database.transaction() as transaction:
-        if not transaction.one("mirror_back_parts.has_settle_trigger")["found"]:
+        if not transaction.one("mirror_back_parts.is_of_run", run_id=run_id)["found"]:
             return
         transaction.run("mirror_back_parts.take_late", run_id=run_id, songs=songs)
     if len(songs) > 1:
         with database.transaction() as transaction:
-            left = transaction.all("mirror_back_parts.list_busy", run_id=run_id, songs=songs)
+            left = transaction.all("mirror_back_parts.list_busy", songs=songs)
         for row in left:
             _carry(database, run_id, [row["song"]])

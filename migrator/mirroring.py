@@ -49,7 +49,7 @@ class Mirror(Protocol):
         """Schema and name of the tables whose triggers carry edits back into the source."""
         ...
 
-    def install_back(self, transaction: Transaction, table: tuple[str, str]) -> None:
+    def install_back(self, transaction: Transaction, run_id: int, table: tuple[str, str]) -> None:
         """Make the triggers that carry edits of one table back."""
         ...
 
@@ -145,7 +145,7 @@ class Mirroring:
 
         def install() -> None:
             with self._database.waiting_at_most(next(waits)).transaction() as transaction:
-                mirror.install_back(transaction, table)
+                mirror.install_back(transaction, self._run_id, table)
 
         retrying(install)
 

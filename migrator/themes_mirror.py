@@ -88,9 +88,9 @@ class ThemesMirror:
         if not transaction.one("mirror_state.has_settle_trigger")["found"]:
             transaction.run("mirror.create_settle_trigger")
 
-    def install_back(self, transaction: Transaction, table: Table) -> None:
+    def install_back(self, transaction: Transaction, run_id: int, table: Table) -> None:
         """Make the triggers of the way back that a table lacks; waits for its writers."""
-        self.back.make_triggers(transaction, table)
+        self.back.make_triggers(transaction, run_id, table)
 
     @property
     def back_tables(self) -> tuple[Table, ...]:

@@ -59,16 +59,23 @@ class ThemesMirrorBack:
         for name, parts in self.bodies(run_id).items():
             transaction.run(f"mirror_back.{name}", parts)
         transaction.run("mirror_back.restrict_functions")
+        transaction.run("mirror_back.say_whose", {"run_text": psql.Literal(str(run_id))})
         if not transaction.one("mirror_back_parts.has_settle_trigger")["found"]:
             transaction.run("mirror_back.create_settle_trigger")
 
-    def make_triggers(self, transaction: Transaction, on: Table) -> None:
-        """Make those triggers of one table that are missing; waits for its writers."""
+    def make_triggers(self, transaction: Transaction, run_id: int, on: Table) -> None:
+        """Make those triggers of one table that are missing; waits for its writers.
+
+        With the last of them it is noted which links people have made before, since the run began.
+        """
         there = mirror_triggers(transaction)
-        for name, table, trigger in self._triggers():
-            if table == on and (*on, name) not in there:
-                parts = {"name": psql.Identifier(name), "on": psql.Identifier(*on)}
-                transaction.run("mirror_back.create_trigger", parts | trigger)
+        missing = [(name, trigger) for name, table, trigger in self._triggers() if table == on]
+        missing = [(name, trigger) for name, trigger in missing if (*on, name) not in there]
+        if missing and on == self.tables[-1]:
+            transaction.run("mirror_back_parts.note_earlier", self.fragments, run_id=run_id)
+        for name, trigger in missing:
+            parts = {"name": psql.Identifier(name), "on": psql.Identifier(*on)}
+            transaction.run("mirror_back.create_trigger", parts | trigger)
 
     def is_installed(self, transaction: Transaction) -> bool:
         """Whether every trigger is there, on the right tables."""

@@ -241,6 +241,9 @@ segue.mirror_back_apply(text [], uuid [], text []), segue.mirror_back_later(text
 CREATE CONSTRAINT TRIGGER mirror_back_settle AFTER INSERT ON segue.mirror_back_pending
 DEFERRABLE INITIALLY DEFERRED FOR EACH ROW WHEN (NEW.edit = 'signal') EXECUTE FUNCTION segue.mirror_back_settle()
 
+-- name: say_whose
+COMMENT ON FUNCTION segue.mirror_back_settle() IS {run_text}
+
 -- name: create_trigger
 CREATE OR REPLACE TRIGGER {name} AFTER {event} ON {on} FOR EACH ROW
 WHEN ({condition} AND current_setting('segue.writes', true) IS DISTINCT FROM 'own') EXECUTE FUNCTION {function}

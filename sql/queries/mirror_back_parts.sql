@@ -101,25 +101,58 @@ edited AS MATERIALIZED (
     FROM (SELECT DISTINCT noted.k FROM noted WHERE noted.is_list) AS noted
 )
 
+-- name: is_of_run
+-- Whether the way back that there is, if any, leads to this run's column.
+SELECT EXISTS (
+    SELECT
+    FROM segue.runs AS run
+    JOIN segue.runs AS of_mirror ON of_mirror.fingerprint = run.fingerprint
+    WHERE
+        run.id = %(run_id)s
+        AND of_mirror.id::text = obj_description(to_regprocedure('segue.mirror_back_settle()'), 'pg_proc')
+) AS found
+
+-- name: list_late
+-- Also those of earlier runs of the same column, whose mirror this run has taken over.
+SELECT DISTINCT edit.song
+FROM segue.mirror_edits AS edit
+JOIN segue.runs AS other ON other.id = edit.run_id
+JOIN segue.runs AS run ON run.fingerprint = other.fingerprint
+WHERE run.id = %(run_id)s AND edit.reason IS NOT NULL AND edit.song > %(after)s
+ORDER BY edit.song
+LIMIT %(most)s
+
 -- name: take_late
 -- Late edits of some songs go through the way back once more, at this transaction's commit.
 WITH late AS (
     DELETE FROM segue.mirror_edits AS edit
-    WHERE edit.run_id = %(run_id)s AND edit.reason IS NOT NULL AND edit.song = ANY(%(songs)s::text[])
-    RETURNING edit.song, edit.tag, edit.edit
+    USING segue.runs AS other, segue.runs AS run
+    WHERE
+        run.id = %(run_id)s AND other.fingerprint = run.fingerprint AND edit.run_id = other.id
+        AND edit.reason IS NOT NULL AND edit.song = ANY(%(songs)s::text[])
+    RETURNING edit.run_id, edit.song, edit.tag, edit.edit
 )
 
 INSERT INTO segue.mirror_back_pending (song, tag, edit)
-SELECT late.song, late.tag, late.edit FROM late
+SELECT newest.song, newest.tag, newest.edit
+FROM (SELECT DISTINCT ON (late.song, late.tag) late.* FROM late ORDER BY late.song, late.tag, late.run_id DESC) AS newest
 UNION ALL SELECT '', '00000000-0000-0000-0000-000000000000', 'signal'
 
--- name: list_late
-SELECT edit.song
+-- name: list_busy
+-- Songs whose edits had to wait for a lock.
+SELECT DISTINCT edit.song
 FROM segue.mirror_edits AS edit
-WHERE edit.run_id = %(run_id)s AND edit.reason IS NOT NULL AND edit.song > %(after)s
-GROUP BY edit.song
+WHERE edit.reason IN ('55P03', '40P01') AND edit.song = ANY(%(songs)s::text[])
 ORDER BY edit.song
-LIMIT %(most)s
+
+-- name: note_earlier
+-- Links that people have made since the run began, before its mirror worked both ways: the next command carries them.
+INSERT INTO segue.mirror_edits (run_id, song, tag, edit, reason)
+SELECT run.id, link.song_id::text, link.tag_id, 'linked', 'made before the mirror worked both ways'
+FROM {song_tags} AS link
+JOIN segue.runs AS run ON run.id = %(run_id)s
+WHERE link.run_id IS NULL AND link.added_at >= run.created_at
+ON CONFLICT DO NOTHING
 
 -- name: count_late
 SELECT edit.run_id, count(*) AS found FROM segue.mirror_edits AS edit WHERE edit.reason IS NOT NULL GROUP BY 1 ORDER BY 1
@@ -145,10 +178,3 @@ WHERE NOT CASE
     WHEN given.plain_column IS NULL THEN has_table_privilege(given.name::regclass, 'TRIGGER')
     ELSE has_column_privilege(given.name::regclass, given.plain_column, 'UPDATE')
 END
-
--- name: list_busy
--- Songs whose edits had to wait for a lock.
-SELECT DISTINCT edit.song
-FROM segue.mirror_edits AS edit
-WHERE edit.run_id = %(run_id)s AND edit.reason IN ('55P03', '40P01') AND edit.song = ANY(%(songs)s::text[])
-ORDER BY edit.song
