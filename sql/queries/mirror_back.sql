@@ -6,11 +6,16 @@
 CREATE OR REPLACE FUNCTION segue.mirror_back_note() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $mirror$
 BEGIN
-    INSERT INTO segue.mirror_back_pending (song, tag, edit) VALUES ('', {nobody}, 'signal') ON CONFLICT DO NOTHING;
     IF TG_ARGV[0] = 'renamed' THEN
+        INSERT INTO segue.mirror_back_pending (song, tag, edit) VALUES ('', {nobody}, 'signal') ON CONFLICT DO NOTHING;
         INSERT INTO segue.mirror_back_pending (song, tag, edit) VALUES ('', OLD.id, 'renamed') ON CONFLICT DO NOTHING;
         RETURN NULL;
     END IF;
+    -- Links that go with their song are no edit: it may be inserted again.
+    IF TG_OP = 'DELETE' AND NOT EXISTS (SELECT FROM {table} AS song WHERE song.{key} = OLD.song_id) THEN
+        RETURN NULL;
+    END IF;
+    INSERT INTO segue.mirror_back_pending (song, tag, edit) VALUES ('', {nobody}, 'signal') ON CONFLICT DO NOTHING;
     IF TG_OP <> 'INSERT' THEN
         INSERT INTO segue.mirror_back_pending (song, tag, edit) VALUES (OLD.song_id::text, OLD.tag_id, 'unlinked')
         ON CONFLICT (transaction, song, tag) DO UPDATE SET edit = excluded.edit;

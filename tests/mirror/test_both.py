@@ -143,6 +143,10 @@ def test_both_sides_in_one_transaction(both, segue) -> None:
         link(both, 3, "hope")
         both.execute("UPDATE songs SET themes = '{Joy}' WHERE id = 3")
     assert (["Joy", "Hope"], {"joy", "hope"}) == (themes(both, 3), tags_of(both, 3))
+    with both.transaction():
+        link(both, 4, "Grace")
+        unlink(both, 4, "grace")
+    assert (["Hope", "Theme 1"], {"hope", "theme 1"}) == (themes(both, 4), tags_of(both, 4))
     assert (0, []) == (segue("validate").code, unwritten(both))
 
 
