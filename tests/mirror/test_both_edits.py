@@ -23,7 +23,7 @@ EDITS = (
 )
 ALONE = st.tuples(st.sampled_from(["delete tag", "rename tag"]), TAGS)
 TRANSACTIONS = st.tuples(
-    st.integers(0, 2), st.lists(EDITS, min_size=1, max_size=5) | ALONE, st.sampled_from([False, False, False, True])
+    st.integers(0, 2), st.lists(EDITS, min_size=3, max_size=6) | ALONE, st.sampled_from([False, False, False, True])
 )
 
 
@@ -138,7 +138,7 @@ def test_any_edits_on_both_sides(songs, segue, connection, database_url) -> None
     sessions = [psycopg.connect(database_url, autocommit=True) for _ in range(3)]
 
     @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
-    @given(st.lists(TRANSACTIONS, min_size=1, max_size=8))
+    @given(st.lists(TRANSACTIONS, min_size=5, max_size=8))
     def edit(transactions: list[Any]) -> None:
         for number, edits, is_undone in transactions:
             session = sessions[number]
