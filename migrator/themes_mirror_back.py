@@ -120,10 +120,13 @@ class ThemesMirrorBack:
         songs, links, tags = self.tables
         column = psql.Identifier(self.source.column)
         changed = psql.SQL("OLD.{column} IS DISTINCT FROM NEW.{column}").format(column=column)
+        moved_song = psql.SQL("OLD.{key} IS DISTINCT FROM NEW.{key}").format(key=psql.Identifier(self.source.key))
         moved = psql.SQL("(OLD.song_id, OLD.tag_id) IS DISTINCT FROM (NEW.song_id, NEW.tag_id)")
         renamed = psql.SQL("OLD.normalized_name IS DISTINCT FROM NEW.normalized_name")
         return [
-            (f"{BACK}drop", songs, _trigger("UPDATE", changed, "mirror_back_drop()")),
+            (f"{BACK}drop", songs, _trigger("UPDATE", changed, "mirror_back_drop('said')")),
+            (f"{BACK}gone", songs, _trigger("DELETE", psql.SQL("true"), "mirror_back_drop('gone')")),
+            (f"{BACK}move", songs, _trigger("UPDATE", moved_song, "mirror_back_drop('gone')")),
             (f"{BACK}insert", links, _trigger("INSERT", psql.SQL("true"), "mirror_back_note('link')")),
             (f"{BACK}update", links, _trigger("UPDATE", moved, "mirror_back_note('link')")),
             (f"{BACK}delete", links, _trigger("DELETE", psql.SQL("true"), "mirror_back_note('link')")),

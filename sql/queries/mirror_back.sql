@@ -30,7 +30,8 @@ $mirror$
 
 -- name: create_drop_note
 -- For each legacy value that a person writes: the links that people made of what it said before. Those of them that it
--- says no more at the commit go with it; the run's own links are the forward mirror's.
+-- says no more at the commit go with it; the run's own links are the forward mirror's. A song that goes takes all of
+-- them, also while a run has taken the foreign key away that would.
 CREATE OR REPLACE FUNCTION segue.mirror_back_drop() RETURNS trigger
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp SET plan_cache_mode = force_generic_plan
 AS $mirror$
@@ -44,6 +45,12 @@ BEGIN
         RETURN NULL;
     END IF;
     INSERT INTO segue.mirror_back_pending (song, tag, edit) VALUES ('', {nobody}, 'signal') ON CONFLICT DO NOTHING;
+    IF TG_ARGV[0] = 'gone' THEN
+        INSERT INTO segue.mirror_back_pending (song, tag, edit)
+        SELECT OLD.{key}::text, unnest(segue_tags), 'dropped'
+        ON CONFLICT DO NOTHING;
+        RETURN NULL;
+    END IF;
     INSERT INTO segue.mirror_back_pending (song, tag, edit)
     SELECT DISTINCT OLD.{key}::text, said.live, 'dropped'
     FROM (
@@ -101,19 +108,18 @@ BEGIN
 
     dropped AS (
         DELETE FROM {song_tags} AS link
-        USING noted
+        USING unnest(segue_songs, segue_tags, segue_edits) AS edit (song, tag, edit)
         WHERE
-            noted.edit = 'dropped'
-            AND link.song_id = noted.k
-            AND link.tag_id = noted.tag
-            AND NOT EXISTS (SELECT FROM said WHERE said.k = noted.k AND said.live = noted.tag)
-        RETURNING link.song_id::text AS song, link.tag_id AS tag
+            edit.edit = 'dropped'
+            AND link.song_id = edit.song::{key_type}
+            AND link.tag_id = edit.tag
+            AND NOT EXISTS (SELECT FROM said WHERE said.k = link.song_id AND said.live = link.tag_id)
     ),
 
     forgotten AS (
         DELETE FROM segue.mirror_edits AS edit
-        USING noted
-        WHERE edit.run_id = {run_id} AND edit.song = noted.k::text AND edit.tag = noted.tag AND noted.edit = 'dropped'
+        USING unnest(segue_songs, segue_tags, segue_edits) AS noted (song, tag, edit)
+        WHERE edit.run_id = {run_id} AND edit.song = noted.song AND edit.tag = noted.tag AND noted.edit = 'dropped'
     )
 
     INSERT INTO segue.mirror_edits AS known (run_id, song, tag, edit, reason)

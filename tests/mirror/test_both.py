@@ -161,6 +161,22 @@ def test_the_old_version_takes_a_persons_link_away(both, segue) -> None:
     assert 0 == segue("validate").code
 
 
+def test_a_song_takes_its_links_along(both, segue) -> None:
+    """Also people's, and where no foreign key would; a song that comes back has what its new value says."""
+    both.execute("ALTER TABLE song_tags DROP CONSTRAINT song_tags_song_id_fkey")
+    for song in (1, 2, 3):
+        link(both, song, "Joy")
+    both.execute("DELETE FROM songs WHERE id = 1")
+    assert (0,) == both.execute("SELECT count(*) FROM song_tags WHERE song_id = 1").fetchone()
+    with both.transaction():
+        both.execute("DELETE FROM songs WHERE id = 2")
+        both.execute("INSERT INTO songs VALUES (2, 't', '{Peace,JOY}')")
+    assert (["Peace", "JOY"], {"peace", "joy"}) == (themes(both, 2), tags_of(both, 2))
+    both.execute("UPDATE songs SET id = 300 WHERE id = 3")
+    assert (set(), {"hope", "theme 0", "joy"}) == (tags_of(both, 3), tags_of(both, 300))
+    assert (0, []) == (segue("validate").code, unwritten(both))
+
+
 def test_an_undone_edit_leaves_nothing(both, snapshot) -> None:
     """A rolled back transaction, or savepoint, changes no array."""
     before = snapshot("public", "segue")

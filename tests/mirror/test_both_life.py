@@ -14,8 +14,8 @@ from tests.mirror.test_forward import FORWARD, HOPE, tags_of
 from tests.mirror.test_life import ALL, triggers
 
 BACK = ["mirror_back_apply", "mirror_back_drop", "mirror_back_later", "mirror_back_note", "mirror_back_settle"]
-BACK += ["mirror_back_settle", *(f"segue_mirror_back_{kind}" for kind in ("delete", "drop", "insert", "remove"))]
-BACK += ["segue_mirror_back_rename", "segue_mirror_back_update"]
+BACK += ["mirror_back_settle", *(f"segue_mirror_back_{kind}" for kind in ("delete", "drop", "gone", "insert", "move"))]
+BACK += [f"segue_mirror_back_{kind}" for kind in ("remove", "rename", "update")]
 
 
 def test_rollback_leaves_no_trace(songs, segue, connection, snapshot) -> None:
