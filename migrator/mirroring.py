@@ -1,6 +1,7 @@
 """Mirrors of a run: installed before its first chunk, kept when it is complete, removed by rollback and cancel."""
 
 from collections.abc import Callable, Iterator
+from functools import partial
 from itertools import chain, repeat
 from typing import Any, Protocol, runtime_checkable
 
@@ -8,14 +9,15 @@ from migrator import run_store
 from migrator.errors import Refused, UsageError
 from migrator.locked_rows import lock_keys, must_lock
 from migrator.migration import Context, Step
+from migrator.mirror_late import drain_back
 from migrator.request import Request
 from migrator.run_store import Run
 from migrator.source import TableSource
 from migrator.states import RunState
 from sql.database import Database, Transaction
-from sql.mirrors import drop_mirror
+from sql.mirrors import BACK, PREFIX, drop_back, drop_mirror, drop_triggers, mirrored_tables
 
-DIRECTIONS = ("off", "forward")
+DIRECTIONS = ("off", "forward", "both")
 
 #: A trigger waits for the transactions that write its table, and new writers wait behind it: so briefly at first.
 #: The longest is above deadlock_timeout, after which the server ends an autovacuum that is in the way.
@@ -34,16 +36,25 @@ Retrying = Callable[[Callable[[], None]], None]
 class Mirror(Protocol):
     """What a step brings along for its mirror."""
 
-    def require(self, transaction: Transaction, *, is_planned: bool) -> None:
+    def require(self, transaction: Transaction, direction: str, *, is_planned: bool) -> None:
         """Refuse when the role or the source cannot carry one."""
         ...
 
-    def install(self, transaction: Transaction, run_id: int) -> None:
-        """Make functions and triggers for a run."""
+    def install(self, transaction: Transaction, run_id: int, direction: str) -> None:
+        """Make functions for a run, and the triggers on its source."""
         ...
 
-    def is_installed(self, transaction: Transaction) -> bool:
-        """Whether every trigger is there."""
+    @property
+    def back_tables(self) -> tuple[tuple[str, str], ...]:
+        """Schema and name of the tables whose triggers carry edits back into the source."""
+        ...
+
+    def install_back(self, transaction: Transaction, run_id: int, table: tuple[str, str]) -> None:
+        """Make the triggers that carry edits of one table back."""
+        ...
+
+    def installed(self, transaction: Transaction) -> str:
+        """Return the direction whose triggers are all there."""
         ...
 
 
@@ -68,7 +79,7 @@ def require(database: Database, step: Step, request: Request) -> None:
     with database.transaction() as transaction:
         last = run_store.latest(transaction, request.migration.name)
         is_planned = last is not None and bool(last.plan) and last.status is not RunState.ROLLED_BACK
-        step.mirror.require(transaction, is_planned=is_planned)
+        step.mirror.require(transaction, request.mirror, is_planned=is_planned)
 
 
 class Mirroring:
@@ -78,7 +89,7 @@ class Mirroring:
         database: where.
         step: of the run's migration.
         run: which run.
-        asked: `off`, `forward`, or None.
+        asked: `off`, `forward`, `both`, or None.
 
     Raises:
         Refused: the run loads its target without keys, on which a mirror depends.
@@ -91,10 +102,10 @@ class Mirroring:
         if not isinstance(step, Mirrorable):
             return
         with database.transaction() as transaction:
-            has_triggers = step.mirror.is_installed(transaction)  # on this source; another's mirror is not ours to end
-            self.wanted = asked or run.plan.get("mirror") or ("forward" if has_triggers and not run.plan else "off")
+            found = step.mirror.installed(transaction)  # on this source; another's mirror is not ours to end
+            self.wanted = asked or run.plan.get("mirror") or ("off" if run.plan else found)
             if self.wanted == "off":
-                self.is_in_place = not has_triggers and run.plan.get("mirror") is None
+                self.is_in_place = found == "off" and run.plan.get("mirror") is None
                 return
             has_keys = run.status is RunState.COMPLETE or run.plan.get("recheck") or run.plan.get("load") != "fresh"
             if not has_keys:
@@ -102,7 +113,7 @@ class Mirroring:
                     f"run {run.id} loads song_tags without its keys, which a mirror needs; let it complete, then: "
                     f"segue migrate {run.migration} --mirror {self.wanted}"
                 )
-            self.is_in_place = run.plan.get("mirror") == self.wanted and step.mirror.is_installed(transaction)
+            self.is_in_place = run.plan.get("mirror") == self.wanted == found
 
     @property
     def plan(self) -> dict[str, str]:
@@ -110,10 +121,33 @@ class Mirroring:
         return {} if self.wanted == "off" else {"mirror": self.wanted}
 
     def put_in_place(self, token: str, retrying: Retrying) -> None:
-        """Install or remove functions and triggers, and store that in the plan, in one transaction."""
-        if self.wanted != "off" or not self.is_in_place:
-            waits = _waits()
-            retrying(lambda: self._change(token, next(waits)))
+        """Install or remove functions and triggers, and store that in the plan.
+
+        Each table's triggers come and go in a transaction of their own: some people's transactions write the legacy
+        table first and others the links, and who held one of them for us while waiting for the other would be in a
+        circle with either. Only what is on the source changes with the plan.
+        """
+        if self.wanted == "off" and self.is_in_place:
+            return
+        if self.wanted == "off":
+            _drop_one_by_one(self._database, retrying)
+        elif self.wanted == "forward":
+            _drop_one_by_one(self._database, retrying, prefix=BACK)
+        waits = _waits()
+        retrying(lambda: self._change(token, next(waits)))
+        if self.wanted == "both":
+            assert isinstance(self._step, Mirrorable)
+            for table in self._step.mirror.back_tables:
+                self._install_back(self._step.mirror, table, retrying)
+
+    def _install_back(self, mirror: Mirror, table: tuple[str, str], retrying: Retrying) -> None:
+        waits = _waits()
+
+        def install() -> None:
+            with self._database.waiting_at_most(next(waits)).transaction() as transaction:
+                mirror.install_back(transaction, self._run_id, table)
+
+        retrying(install)
 
     def _change(self, token: str, wait_ms: int) -> None:
         with self._database.waiting_at_most(wait_ms).transaction() as transaction:
@@ -124,7 +158,9 @@ class Mirroring:
                 drop_mirror(transaction)
             else:
                 assert isinstance(self._step, Mirrorable)
-                self._step.mirror.install(transaction, run.id)
+                self._step.mirror.install(transaction, run.id, self.wanted)
+                if self.wanted == "forward":
+                    drop_back(transaction)
             if not self.is_in_place:
                 detail = {"from": before, "to": self.wanted}
                 run_store.note(transaction, run.id, "mirror", detail=detail)
@@ -135,18 +171,44 @@ def _waits() -> Iterator[int]:
     return chain(LOCK_WAITS_MS, repeat(LOCK_WAITS_MS[-1]))
 
 
+def _drop_one_by_one(database: Database, retrying: Retrying, prefix: str = PREFIX) -> None:
+    """Drop the triggers of mirrors, a table at a time, legacy tables first."""
+    with database.transaction() as transaction:
+        tables = mirrored_tables(transaction)
+    for table in tables:
+        retrying(partial(_drop_of, database, table, prefix, _waits()))
+
+
+def _drop_of(database: Database, table: tuple[str, str], prefix: str, waits: Iterator[int]) -> None:
+    with database.waiting_at_most(next(waits)).transaction() as transaction:
+        drop_triggers(transaction, table, prefix=prefix)
+
+
+def _carry_back(database: Database, run_id: int) -> None:
+    drain_back(database, run_id)
+
+
 def remove(database: Database, run: Run, retrying: Retrying) -> None:
-    """Remove a run's triggers, functions and notes; users' transactions under way end first."""
+    """Remove a run's triggers, functions and notes; users' transactions under way end first.
+
+    What people did to links and could not be carried back in their own transactions is carried back before.
+    """
     waits = _waits()
 
-    def drop() -> None:
+    def has_mirror() -> bool:
         with database.transaction() as transaction:
-            if "mirror" not in run_store.find(transaction, run.id).plan:
-                return
+            return "mirror" in run_store.find(transaction, run.id).plan
+
+    def drop() -> None:
+        if not has_mirror():
+            return
         with database.waiting_at_most(next(waits)).transaction() as transaction:
             drop_mirror(transaction)
             transaction.run("mirror_state.drop_late", run_id=run.id)
 
+    if has_mirror():
+        retrying(partial(_carry_back, database, run.id))
+        _drop_one_by_one(database, retrying)
     retrying(drop)
 
 
@@ -166,8 +228,10 @@ def reconvert_locked(
 
 
 def drain_late(database: Database, step: Step, context: Context, reconvert: Callable[[list[str]], None]) -> int:
-    """Convert the songs that a mirror left for us; return how many they were."""
+    """Carry back and convert what a mirror left for us; return how many songs were converted."""
     drained = 0
+    if context.plan.get("mirror") == "both":
+        drain_back(database, context.run_id)
     while must_lock(context):
         with database.transaction() as transaction:
             rows = transaction.all("mirror_state.list_late", run_id=context.run_id, most=MOST_LATE)

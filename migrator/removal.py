@@ -1,9 +1,10 @@
 """Removing a run's rows table by table, in bounded transactions that each write down how far they came."""
 
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from psycopg import sql as psql
 from psycopg.types.json import Jsonb
@@ -11,16 +12,19 @@ from psycopg.types.json import Jsonb
 from migrator import run_store
 from migrator.errors import LeaseLost, Stopped
 from migrator.events import Observer, RowsRemoved, tell
-from migrator.migration import Mismatch
+from migrator.migration import Context, Mismatch
 from migrator.retry import retrying
 from migrator.states import RunState
 from migrator.stop import StopSignal
-from sql.database import Database, Transaction
+from sql.database import Database, Row, Transaction
 from sql.errors import DatabaseError
 
 #: Table blocks (8 KiB) scanned by one transaction, adapted to time below.
 FIRST_BLOCKS, MOST_BLOCKS = 512, 16_384
 TARGET_SECONDS = 0.25
+
+#: Rows edited since that a dry run lists.
+MOST_EDITS = 100
 
 #: A table up to this many blocks (256 MiB) is scanned under an exclusive lock within some 100 ms.
 MOST_BLOCKS_LOCKED = 32_768
@@ -30,16 +34,48 @@ LOCK_WAIT_MS = 100
 ROW_WAIT_MS = 300
 
 
+@dataclass(frozen=True)
+class Edits:
+    """Rows that people have edited since a run began.
+
+    Attributes:
+        total: how many there are.
+        listed: the first of them: object, key, edit, fate, and what the legacy column says of it.
+    """
+
+    total: int
+    listed: list[dict[str, str | None]]
+
+
+@runtime_checkable
+class Explaining(Protocol):
+    """A step that can say what a rollback would do to rows edited since."""
+
+    def list_edits(self, transaction: Transaction, context: Context, on_conflict: str, most: int) -> Sequence[Row]:
+        """Return some of them, with `total` in each."""
+        ...
+
+
 @dataclass
 class RolledBack:
-    """What a rollback did, or in a dry run would do."""
+    """What a rollback did, or in a dry run would do; `edits`, of a dry run, tells of rows that people edited since."""
 
     run_id: int
     status: RunState
     removed: dict[str, int] = field(default_factory=dict)
     restored: dict[str, int] = field(default_factory=dict)
     conflicts: list[Mismatch] = field(default_factory=list)
+    edits: Edits | None = None
     seconds: float = 0.0
+
+
+def edits_of(transaction: Transaction, step: object, context: Context, on_conflict: str) -> Edits | None:
+    """Return the rows edited since, of a step that can say; None of another."""
+    if not isinstance(step, Explaining):
+        return None
+    rows = step.list_edits(transaction, context, on_conflict, MOST_EDITS)
+    names = ("object", "key", "edit", "fate", "legacy")
+    return Edits(rows[0]["total"] if rows else 0, [{name: row[name] for name in names} for row in rows])
 
 
 @dataclass(frozen=True)

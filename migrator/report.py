@@ -115,6 +115,7 @@ def rollback_report(result: RolledBack, *, is_dry: bool) -> dict[str, Any]:
         "removed": result.removed,
         "restored": result.restored,
         "conflicts": mismatches(result.conflicts),
+        **({"edits": vars(result.edits)} if result.edits else {}),
         "seconds": round(result.seconds, 3),
     }
 

@@ -50,7 +50,7 @@ class Request:
         limits: when to stop early.
         is_joining: work on the run that another process leads, and lead it only when that process dies.
         controls: assignments such as `nice=1`, which the run keeps; see `migrator.controls`.
-        mirror: `off` or `forward`; None leaves it as it is. It changes nothing that a run makes.
+        mirror: `off`, `forward` or `both`; None leaves it as it is. It changes nothing that a run makes.
     """
 
     migration: Migration

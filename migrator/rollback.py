@@ -13,7 +13,7 @@ from migrator.lease import Lease
 from migrator.migration import Context, Mismatch, Step
 from migrator.mirroring import remove as remove_mirror
 from migrator.preflight import preflight
-from migrator.removal import Removal, RolledBack
+from migrator.removal import Removal, RolledBack, edits_of
 from migrator.retry import retrying
 from migrator.run_store import Run
 from migrator.states import RunState
@@ -64,6 +64,7 @@ class Rollback:
                 result.removed[name] = row["found"]
             changed = transaction.all("rollback.count_changed", run_id=self.run.id)
             result.restored = {row["table_name"]: row["found"] for row in changed}
+            result.edits = edits_of(transaction, self.step, self.context, self.on_conflict)
             while new := self._yield_to_people(transaction):
                 result.conflicts += new
                 if self.on_conflict != "keep":
@@ -181,7 +182,7 @@ class Rollback:
     def _end(self, lease: Lease, result: RolledBack) -> None:
         def end() -> None:
             with self.database.transaction() as transaction:
-                for query in ("delete_quarantine", "delete_vocabulary", "mark_journal"):
+                for query in ("delete_quarantine", "delete_vocabulary", "delete_edits", "mark_journal"):
                     transaction.run(f"rollback.{query}", run_id=self.run.id)
                 detail = {"removed": result.removed, "conflicts": len(result.conflicts)}
                 run_store.move(transaction, self.run, RunState.ROLLED_BACK, token=lease.token, detail=detail)

@@ -12,7 +12,7 @@ from migrator.migration import Context, Counts, Mismatch
 from migrator.source import KeyRange, TableSource
 from migrator.table_rows import TableRows
 from migrator.vocabulary import PAGE_TEXTS
-from sql.database import Transaction, compose
+from sql.database import Row, Transaction, compose
 from tags.normalise import normalise, problem
 
 #: Songs re-computed in Python by `check`.
@@ -96,6 +96,11 @@ class ThemesImage(TableRows):
     def changed(self, transaction: Transaction, context: Context, within: KeyRange, most: int) -> list[Mismatch]:
         """Return what `differences` finds: one comparison tells what changed, on either side."""
         return self.differences(transaction, context, within, most)
+
+    def list_edits(self, transaction: Transaction, context: Context, on_conflict: str, most: int) -> list[Row]:
+        """Rows that people have edited since the run began, and what a rollback would do to each."""
+        values = {"run_id": context.run_id, "on_conflict": on_conflict, "most": most}
+        return transaction.all("rollback_edits.list_edits", self.fragments, **values)
 
     def details(self, transaction: Transaction, context: Context) -> dict[str, Any]:
         """Where the cleanup of the legacy column stands, once there is one."""

@@ -79,9 +79,10 @@ def _table(runs: list[dict[str, Any]]) -> None:
         rows = run["rows"]
         share = f"{100 * rows['processed'] / rows['total']:.0f} %" if rows["total"] else "-"
         held = f", held by {run['held_by']}" if run["held_by"] else ""
+        mirror = f", mirror {run['mirror']}" if run["mirror"] != "off" else ""
         say(
             f"run {run['run_id']}  {run['migration']}  {run['status']}  {rows['processed']:,} of {rows['total']:,} rows"
-            f" ({share}), {rows['quarantined']:,} in quarantine{held}"
+            f" ({share}), {rows['quarantined']:,} in quarantine{mirror}{held}"
         )
         if run["error"]:
             say(f"  {run['error']}")

@@ -148,7 +148,7 @@ def migration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     type=click.Choice(DIRECTIONS),
     envvar="SEGUE_MIRROR",
     show_envvar=True,
-    help="(themes) Carry users' writes over in their own transactions, from now until rollback. [default: as it is]",
+    help="(themes) Carry users' writes over in their own transactions, to the tags or both ways. [default: as it is]",
 )
 @migration_options
 @metrics_options

@@ -53,6 +53,11 @@ def tell_rollback(body: Mapping[str, Any], migration: str, on_conflict: str) -> 
     for item in body["conflicts"][:10]:
         fate = "removed" if on_conflict == "force" else "kept"
         _line("conflict", f"{item['key']}: {item['problem']} - {fate}")
+    if edits := body.get("edits"):
+        _line("edits", f"{edits['total']:,} rows edited since" if edits["total"] else "nothing was edited since")
+        for item in edits["listed"]:
+            said = f"; {item['legacy']}" if item["legacy"] else ""
+            _line("", f"{item['object']} {item['key']}: {item['edit']} - {item['fate']}{said}")
 
 
 def _tell_plan(body: Mapping[str, Any]) -> None:

@@ -41,7 +41,7 @@ class ThemesStep(ThemesImage):
         super().__init__(source, schema, split)
         self.load = load
         self.links = LinkTable(self.source, schema, self.fragments)
-        self.mirror = ThemesMirror(self.source, self.fragments, split, load)
+        self.mirror = ThemesMirror(self.source, schema, self.fragments, split, load)
         self._cautious = 0
         self._patience = CAUTIOUS_CHUNKS
 

@@ -114,6 +114,8 @@ IMPERSONAL: Mapping[str, str] = {
     "segue.mirror_late": "keys of songs, until the next command",
     "segue.mirror_texts": "theme texts, inside a transaction",
     "segue.mirror_words": "tag names, inside a transaction",
+    "segue.mirror_back_pending": "keys of songs, inside a transaction",
+    "segue.mirror_edits": "keys of songs and tags that people have linked",
     "segue.partitions": "boundaries are paths, which an erasure moves to another file's",
     "segue.relay": "which process relays",
     "segue.runs": "an error or a conflict may name a file or row, which an erasure masks",

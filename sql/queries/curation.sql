@@ -1,6 +1,7 @@
 -- name: take_turn
 -- A name is unique over three tables, which no constraint can say; so curators' acts take turns, and nobody else waits.
-SELECT pg_advisory_xact_lock(hashtextextended('segue.curation', 0))
+-- What they write are people's edits, which a mirror carries back into the legacy column.
+SELECT pg_advisory_xact_lock(hashtextextended('segue.curation', 0)), set_config('segue.writes', '', true)
 
 -- name: bound_waits
 -- Until the end of the transaction or savepoint; returns what held before.

@@ -79,6 +79,9 @@ DELETE FROM segue.quarantine WHERE run_id = %(run_id)s
 -- name: delete_vocabulary
 DELETE FROM segue.vocabulary WHERE run_id = %(run_id)s
 
+-- name: delete_edits
+DELETE FROM segue.mirror_edits WHERE run_id = %(run_id)s
+
 -- name: mark_journal
 UPDATE segue.journal SET undone_at = clock_timestamp() WHERE run_id = %(run_id)s AND kind = 'created' AND undone_at IS NULL
 

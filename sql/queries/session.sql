@@ -5,14 +5,16 @@ SET TRANSACTION ISOLATION LEVEL REPEATABLE READ
 SET TRANSACTION ISOLATION LEVEL READ COMMITTED
 
 -- name: bound_waits
--- One statement, so one round trip; all LOCAL, so a pooler never leaks them into another client's session.
+-- One statement, so one round trip; all LOCAL, so a pooler never leaks them into another client's session. What a
+-- mirror reads of the last one: these writes are Segue's own and no edit of a person's.
 SELECT
     set_config('lock_timeout', %(lock_timeout)s, true),
     set_config('idle_in_transaction_session_timeout', %(idle_timeout)s, true),
     set_config('jit', 'off', true),
     set_config('work_mem', '64MB', true),
     set_config('maintenance_work_mem', '256MB', true),
-    set_config('timezone', 'UTC', true)
+    set_config('timezone', 'UTC', true),
+    set_config('segue.writes', 'own', true)
 
 -- name: describe_server
 SELECT

@@ -36,7 +36,7 @@ MIGRATOR_LAYERS = (
         "node_persist",
     }
     | {"token_rotation", "claims"}
-    | {"themes_mirror", "mirroring"}
+    | {"themes_mirror", "mirroring", "themes_mirror_back", "mirror_late"}
     | {"bisection", "outage"},
     {"worker", "worker_process", "work", "removal", "set_controls", "jobs", "measures"},
     {"migrations", "validation", "choice"},

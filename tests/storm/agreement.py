@@ -20,13 +20,15 @@ def legacy_differences(connection: psycopg.Connection[Any], due: dict[int, Any])
 
 def late_songs(connection: psycopg.Connection[Any]) -> set[int]:
     """Return the songs that a mirror could not bring up to date in their users' transactions."""
-    return {int(key) for (key,) in connection.execute("SELECT key FROM segue.mirror_late").fetchall()}
+    query = "SELECT key FROM segue.mirror_late UNION SELECT song FROM segue.mirror_edits WHERE reason IS NOT NULL"
+    return {int(key) for (key,) in connection.execute(query).fetchall()}
 
 
 def stale_links(connection: psycopg.Connection[Any], due: dict[int, Any]) -> list[str]:
-    """Return links that no theme is behind: a chunk brought back what a user had removed. For a run half-way."""
+    """Return the run's links that no theme is behind: a chunk brought back what was removed. For a run half-way."""
     late = late_songs(connection)
     query = "SELECT l.song_id, t.normalized_name FROM song_tags l JOIN tags t ON t.id = l.tag_id"
+    query += " WHERE l.run_id IS NOT NULL"
     there = {(int(song), tag) for song, tag in connection.execute(query).fetchall()}
     return [
         f"song {song} still has {tag!a}" for song, tag in sorted(there - Model(dict(due)).links()) if song not in late

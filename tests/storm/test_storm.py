@@ -28,11 +28,11 @@ def test_harness_is_sound(database_url, connection) -> None:
     ]
 
 
-@pytest.mark.parametrize("seed", SEEDS)
-def test_nothing_is_lost(seed, database_url, zygotes) -> None:  # noqa: F811
+@pytest.mark.parametrize(("seed", "mirror", "links"), [*((seed, "forward", 0.0) for seed in SEEDS), (2, "both", 0.3)])
+def test_nothing_is_lost(seed, mirror, links, database_url, zygotes) -> None:  # noqa: F811
     """Migrated, killed, resumed, paused and rolled back under users: no write of theirs fails, waits for ever or is lost."""
-    users = Writers(database_url, seed, pause=0.02)
-    storm = Storm(database_url, zygotes, seed, users)
+    users = Writers(database_url, seed, pause=0.02, links=links)
+    storm = Storm(database_url, zygotes, seed, users, mirror)
     users.start()
     try:
         storm.migrate()

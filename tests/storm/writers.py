@@ -14,6 +14,7 @@ from typing import Any
 import psycopg
 
 from tests.properties.themes_model import BASE, NASTY, VARIANTS
+from tests.storm import linkers
 
 #: How often a text is one that nobody has used before, and how many of those there are.
 NEW_SHARE, NEW_TEXTS = 0.08, 2_000
@@ -77,10 +78,21 @@ class Writers:
         connections: how many users.
         songs: how many songs there are at first.
         pause: mean seconds between two transactions of a user.
+        links: the share of their transactions that link songs to tags, or take links away.
     """
 
-    def __init__(self, url: str, seed: int, *, connections: int = 16, songs: int = 4_096, pause: float = 0.004) -> None:
+    def __init__(
+        self,
+        url: str,
+        seed: int,
+        *,
+        connections: int = 16,
+        songs: int = 4_096,
+        pause: float = 0.004,
+        links: float = 0.0,
+    ) -> None:
         self.url, self.seed, self.count, self.pause = url, seed, connections, pause
+        self.links = links
         self.size = songs
         self.ledger = Ledger()
         self._threads: list[threading.Thread] = []
@@ -93,6 +105,8 @@ class Writers:
             with cursor.copy("COPY songs (id, themes, version) FROM STDIN") as copy:
                 for row in rows:
                     copy.write_row(row)
+            if links:
+                cursor.execute(linkers.SETUP)
         self.ledger.acknowledge([(song, version, themes, True) for song, themes, version in rows], 0)
         self.ledger.seconds.clear()
 
@@ -128,6 +142,8 @@ class Writers:
             self.ledger.errors.append(error)
 
     def _transaction(self, connection: psycopg.Connection[Any], rng: random.Random, number: int) -> list[Any]:
+        if self.links and rng.random() < self.links:
+            return linkers.link(connection, rng, rng.randrange(self.size))
         dice = rng.random()
         if dice < 0.8:
             return self._edit(connection, rng, rng.randrange(self.size))
