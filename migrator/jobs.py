@@ -86,7 +86,14 @@ def claim(database: Database, migrations: Iterable[str]) -> Job | None:
 
 
 def requeue(
-    database: Database, job: Job, *, why: str, error: str | None = None, failures: int = 0, delay_seconds: float = 0
+    database: Database,
+    job: Job,
+    *,
+    why: str,
+    error: str | None = None,
+    failures: int = 0,
+    delay_seconds: float = 0,
+    waits_on: bool = False,
 ) -> bool:
     """Put a job back for the next worker; False when it is not ours any more.
 
@@ -95,9 +102,10 @@ def requeue(
         error: in words, or None.
         failures: how often a worker died at it, or lost the database, now.
         delay_seconds: until it is due again.
+        waits_on: nothing was done for it, so it has been waiting all the time.
     """
     with database.transaction() as transaction:
-        values: dict[str, Any] = {"error": error, "failures": failures}
+        values: dict[str, Any] = {"error": error, "failures": failures, "waits_on": waits_on}
         values["delay"] = f"{delay_seconds} seconds"
         if not transaction.run("jobs.requeue_job", job_id=job.id, token=job.token, **values):
             return False

@@ -78,7 +78,8 @@ SET
     state = 'queued', holder = NULL, lease_token = NULL, lease_until = NULL, backend_pid = NULL, backend_start = NULL,
     failures = %(failures)s,
     error = %(error)s,
-    due_at = clock_timestamp() + %(delay)s::interval
+    due_at = clock_timestamp() + %(delay)s::interval,
+    waiting_since = CASE WHEN %(waits_on)s THEN waiting_since ELSE clock_timestamp() END
 WHERE id = %(job_id)s AND lease_token = %(token)s
 
 -- name: end_job

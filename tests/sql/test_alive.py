@@ -1,7 +1,6 @@
 """One function says whether the holder of a lease is alive, and nothing else compares sessions."""
 
 import os
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
@@ -78,7 +77,7 @@ def test_it_stands_once() -> None:
 def test_a_killed_process_is_dead_at_once(segue_process, songs, connection) -> None:
     """A real kill -9 on a direct connection: strictly dead within a moment, its lease still going on."""
     songs([(number, ["Hope"]) for number in range(1, 200)], key_type="bigint")
-    process: subprocess.Popen[str] = segue_process("migrate", "-b", "1", "--nice", "20")
+    process = segue_process("migrate", "-b", "1", "--nice", "20")
     look = "SELECT segue.is_alive(lease_until, backend_pid, backend_start), lease_until > clock_timestamp() FROM segue.runs"
     deadline = time.monotonic() + 20
     while connection.execute(f"{look} WHERE status = 'migrating'").fetchone() != (True, True):

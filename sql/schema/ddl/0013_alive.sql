@@ -54,6 +54,7 @@ CREATE TABLE segue.job_workers (
     -- The migrations that it has.
     migrations text[] NOT NULL,
     since timestamptz NOT NULL DEFAULT clock_timestamp(),
+    heard_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     lease_until timestamptz NOT NULL
 );
 
