@@ -6,10 +6,10 @@ WITH worker AS (
     WHERE
         segue.is_alive(one.lease_until, NULL, NULL)
         OR EXISTS (
-            SELECT FROM segue.jobs AS other
+            SELECT FROM segue.jobs AS mine
             WHERE
-                other.state = 'working' AND other.holder = one.holder
-                AND segue.is_alive(other.lease_until, other.backend_pid, other.backend_start)
+                mine.state = 'working' AND mine.holder = one.holder
+                AND segue.is_alive(mine.lease_until, mine.backend_pid, mine.backend_start)
         )
 )
 
