@@ -1,21 +1,18 @@
 """Jobs: runs and rollbacks that somebody has asked for and a worker does, each held by a lease while it is done."""
 
 import json
-import threading
 import uuid
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from types import TracebackType
 from typing import Any
 
 from psycopg.types.json import Jsonb
 
 from migrator import run_store
-from migrator.lease import HEARTBEAT_SECONDS, LEASE_SECONDS, session_pid
+from migrator.lease import LEASE_SECONDS, Heartbeat
 from migrator.migration import Migration
 from migrator.stop import StopSignal
 from sql.database import Database, Row, Transaction
-from sql.errors import DatabaseError
 
 #: A job at which workers die, or lose the database, this often will not be finished by one more.
 MOST_FAILURES = 10
@@ -89,7 +86,14 @@ def claim(database: Database, migrations: Iterable[str]) -> Job | None:
 
 
 def requeue(
-    database: Database, job: Job, *, why: str, error: str | None = None, failures: int = 0, delay_seconds: float = 0
+    database: Database,
+    job: Job,
+    *,
+    why: str,
+    error: str | None = None,
+    failures: int = 0,
+    delay_seconds: float = 0,
+    waits_on: bool = False,
 ) -> bool:
     """Put a job back for the next worker; False when it is not ours any more.
 
@@ -98,9 +102,10 @@ def requeue(
         error: in words, or None.
         failures: how often a worker died at it, or lost the database, now.
         delay_seconds: until it is due again.
+        waits_on: nothing was done for it, so it has been waiting all the time.
     """
     with database.transaction() as transaction:
-        values: dict[str, Any] = {"error": error, "failures": failures}
+        values: dict[str, Any] = {"error": error, "failures": failures, "waits_on": waits_on}
         values["delay"] = f"{delay_seconds} seconds"
         if not transaction.run("jobs.requeue_job", job_id=job.id, token=job.token, **values):
             return False
@@ -136,12 +141,10 @@ def end(
     return True
 
 
-class JobLease:
-    """Holds a job between `__enter__` and `__exit__`, and hands on what an admin asks of it.
+class JobLease(Heartbeat):
+    """Holds a job that was claimed, and hands on what an admin asks of it.
 
-    It shows the heartbeat's own server session, so that a worker that was killed is noticed at once on a direct
-    connection, and when the lease has run out through a pooler. The run has a lease and a fence of its own: this one
-    only keeps two workers from starting the same.
+    The run has a lease and a fence of its own: this one only keeps two workers from starting the same.
 
     Args:
         database: where the job is.
@@ -150,42 +153,11 @@ class JobLease:
     """
 
     def __init__(self, database: Database, job: Job, stop: StopSignal) -> None:
-        self._database, self._job, self._stop = database, job, stop
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._beat, name="job-heartbeat", daemon=True)
+        super().__init__(database, stop, token=job.token, is_claimed=True)
+        self._job = job
 
-    def __enter__(self) -> "JobLease":
-        self._thread.start()
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._ended.set()
-        self._thread.join(timeout=2 * HEARTBEAT_SECONDS)
-
-    def _beat(self) -> None:
-        while not self._ended.is_set():
-            try:
-                with self._database.session() as connection:
-                    self._hold(Transaction(connection))
-            except DatabaseError:
-                # The server went away; the run's worker retries, and so does the heartbeat.
-                self._ended.wait(1)
-
-    def _hold(self, session: Transaction) -> None:
-        wait = 0.0
-        while not self._ended.wait(wait):
-            wait = HEARTBEAT_SECONDS
-            row = session.first(
-                "jobs.renew_job",
-                job_id=self._job.id,
-                token=self._job.token,
-                lease=f"{LEASE_SECONDS} seconds",
-                backend_pid=session_pid(session),
-            )
-            if row is None:
-                self._stop.set("lease lost")
-                self._ended.set()
-            elif row["request"]:
-                self._stop.set(row["request"])
+    def _renew(self, session: Transaction, values: dict[str, Any]) -> bool:
+        row = session.first("jobs.renew_job", job_id=self._job.id, **values)
+        if row is not None and row["request"]:
+            self._stop.set(row["request"])
+        return row is not None

@@ -33,7 +33,7 @@ class Membership(Lease):
     """A joiner's lease, renewed by a heartbeat: while it lasts its partitions are nobody else's."""
 
     def _claim(self, session: Transaction, values: dict[str, Any]) -> None:
-        if session.first("claims.join_run", **values, holder=run_store.actor()) is None:
+        if session.first("claims.join_run", run_id=self._run.id, **values, holder=run_store.actor()) is None:
             raise LeaseLost(f"run {self._run.id} is not converting any more")
         run_store.note(session, self._run.id, "join")
 

@@ -3,7 +3,7 @@
 import threading
 import uuid
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from migrator import run_store
 from migrator.errors import LeaseLost, RunHeld
@@ -16,33 +16,34 @@ LEASE_SECONDS = 30
 HEARTBEAT_SECONDS = 5
 
 
-class Lease:
-    """Holds a run for this process between `__enter__` and `__exit__`.
+class Heartbeat:
+    """Renews a lease from a thread of its own, between `__enter__` and `__exit__`.
 
     The lease names the heartbeat's own server session, so that a rival notices a dead holder at once; through a
-    pooler, where sessions are shared and prove nothing, the lease has to expire. Correctness rests on neither: it
-    rests on the token in segue.partitions, which the rival changes when it takes over.
+    pooler, where sessions are shared and prove nothing, the lease has to expire (`segue.is_alive` decides). A lost
+    connection is made anew, and the lease shows the new session at once.
 
     Args:
-        database: where the run is.
-        run: which one.
-        stop: set when the run's `request` says pause or cancel, or the lease is lost.
-        is_exclusive: takes the whole run and is refused while joiners work on it; otherwise they keep their partitions.
+        database: where the lease is.
+        stop: set when the lease is lost, and by `_renew` when something is asked of its holder.
+        token: of the lease; a new one without it.
+        is_claimed: it is held already; otherwise `_claim` takes it, and entering waits for that and raises its errors.
     """
 
-    def __init__(self, database: Database, run: Run, stop: StopSignal, *, is_exclusive: bool = True) -> None:
+    def __init__(
+        self, database: Database, stop: StopSignal, *, token: str | None = None, is_claimed: bool = False
+    ) -> None:
         self._database = database
-        self._is_exclusive = is_exclusive
-        self._run = run
         self._stop = stop
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._beat, name="heartbeat", daemon=True)
         self._claimed = threading.Event()
         self._failure: BaseException | None = None
-        self.token = str(uuid.uuid4())
-        self.work_seconds = 0.0
+        self.token = token or str(uuid.uuid4())
+        if is_claimed:
+            self._claimed.set()
 
-    def __enter__(self) -> "Lease":
+    def __enter__(self) -> Self:
         self._thread.start()
         self._claimed.wait()
         if self._failure is not None:
@@ -54,6 +55,21 @@ class Lease:
     ) -> None:
         self._ended.set()
         self._thread.join(timeout=2 * HEARTBEAT_SECONDS)
+
+    # -- what is held
+
+    def _claim(self, session: Transaction, values: dict[str, Any]) -> None:
+        """Take it; `values` are the lease's `token`, `lease` (an interval) and `backend_pid`."""
+        raise NotImplementedError
+
+    def _renew(self, session: Transaction, values: dict[str, Any]) -> bool:
+        """Hold it for longer and hear what is asked of its holder; False when it is lost."""
+        raise NotImplementedError
+
+    def _release(self, session: Transaction) -> None:
+        """Give it back."""
+
+    # -- the thread
 
     def _beat(self) -> None:
         while not self._ended.is_set():
@@ -76,7 +92,6 @@ class Lease:
 
     def _hold(self, session: Transaction) -> None:
         values: dict[str, Any] = {
-            "run_id": self._run.id,
             "token": self.token,
             "lease": f"{LEASE_SECONDS} seconds",
             "backend_pid": session_pid(session),
@@ -88,20 +103,41 @@ class Lease:
         while not self._ended.wait(wait):
             wait = HEARTBEAT_SECONDS
             if not self._renew(session, values):
-                raise LeaseLost(f"run {self._run.id} was taken over by another process")
+                raise LeaseLost("another process has taken over")
         self._release(session)
 
+
+class Lease(Heartbeat):
+    """Holds a run for this process.
+
+    Correctness does not rest on it: it rests on the token in segue.partitions, which a rival changes when it takes
+    over.
+
+    Args:
+        database: where the run is.
+        run: which one.
+        stop: set when the run's `request` says pause or cancel, or the lease is lost.
+        is_exclusive: takes the whole run and is refused while joiners work on it; otherwise they keep their partitions.
+    """
+
+    def __init__(self, database: Database, run: Run, stop: StopSignal, *, is_exclusive: bool = True) -> None:
+        super().__init__(database, stop)
+        self._is_exclusive = is_exclusive
+        self._run = run
+        self.work_seconds = 0.0
+
     def _claim(self, session: Transaction, values: dict[str, Any]) -> None:
-        is_exclusive = self._is_exclusive
-        if not session.all("runs.claim_run", **values, holder=run_store.actor(), is_exclusive=is_exclusive):
-            row = session.first("claims.list_holders", run_id=self._run.id) or {}
+        is_exclusive, run_id = self._is_exclusive, self._run.id
+        if not session.all(
+            "runs.claim_run", run_id=run_id, **values, holder=run_store.actor(), is_exclusive=is_exclusive
+        ):
+            row = session.first("claims.list_holders", run_id=run_id) or {}
             since = row["held_since"].isoformat(timespec="seconds") if row.get("held_since") else "a moment ago"
-            raise RunHeld(self._run.id, row.get("holder") or "another process", since)
-        session.run("runs.fence_partitions", run_id=self._run.id, token=self.token, is_exclusive=is_exclusive)
+            raise RunHeld(run_id, row.get("holder") or "another process", since)
+        session.run("runs.fence_partitions", run_id=run_id, token=self.token, is_exclusive=is_exclusive)
 
     def _renew(self, session: Transaction, values: dict[str, Any]) -> bool:
-        """Hold it for longer and hear what is asked of the run; False when it is lost."""
-        row = session.first("runs.renew_lease", **values)
+        row = session.first("runs.renew_lease", run_id=self._run.id, **values)
         if row is not None and row["request"]:
             self._stop.set(row["request"])
         return row is not None

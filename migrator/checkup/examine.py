@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from migrator.checkup import mirror, own, server
+from migrator.checkup import mirror, own, processes, server
 from migrator.checkup.findings import Finding, Level, is_blocked, warning
 from migrator.checkup.patient import Patient
 from sql.database import Database, Transaction
@@ -14,6 +14,8 @@ CHECKS: tuple[Check, ...] = (
     own.role,
     own.privileges,
     own.runs,
+    processes.processes,
+    processes.jobs,
     own.cleanups,
     own.triggers,
     own.indexes,
@@ -29,7 +31,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 #: Checks that look at Segue's own tables.
-NEED_SCHEMA = (own.privileges, own.runs, own.cleanups, mirror.mirror)
+NEED_SCHEMA = (own.privileges, own.runs, processes.processes, processes.jobs, own.cleanups, mirror.mirror)
 
 
 def examine(database: Database, schema: str, table: str) -> list[Finding]:

@@ -9,12 +9,12 @@ from typing import Any
 
 import click
 
-from migrator import registry, report, run_store
+from migrator import job_queue, registry, report, run_store
 from migrator.certificate import certify
 from migrator.commands.cleanup import said_of_cleanup
 from migrator.commands.rollback import open_run
 from migrator.commands.session import Session, command, json_option, print_json, say
-from migrator.commands.watch import told, watch_live
+from migrator.commands.watch import Seen, told, told_of_job, watch_live
 from migrator.errors import Exit, MigratorError, Refused, Stopped, UsageError
 from migrator.preflight import preflight
 from migrator.repair import retry_quarantine, revalidate
@@ -40,28 +40,30 @@ def status(session: Session, *, run_id: int | None, watch: bool, as_json: bool) 
     with session.database() as database:
         preflight(database, session.schema)
         while True:
-            runs = _runs(database, session, run_id)
+            runs, jobs = seen = _seen(database, session, run_id)
             if as_json:
-                print_json({"runs": runs})
+                print_json({"runs": runs, "jobs": jobs})
             elif watch and sys.stdout.isatty():
-                watch_live(lambda: _runs(database, session, run_id), is_busy=_is_busy, seconds=REFRESH_SECONDS)
+                watch_live(lambda: _seen(database, session, run_id), is_busy=_is_busy, seconds=REFRESH_SECONDS)
                 return
             else:
-                _table(runs)
-            if not watch or not _is_busy(runs):
+                _table(*seen)
+            if not watch or not _is_busy(seen):
                 return
             time.sleep(REFRESH_SECONDS)
 
 
-def _is_busy(runs: list[dict[str, Any]]) -> bool:
-    """Whether a live process works on one of them."""
-    return any(run["status"] in BUSY and (run["held_by"] or run["workers"]) for run in runs)
+def _is_busy(seen: Seen) -> bool:
+    """Whether a live process works on one of the runs, or a job waits for one."""
+    runs, jobs = seen
+    return bool(jobs) or any(run["status"] in BUSY and (run["held_by"] or run["workers"]) for run in runs)
 
 
-def _runs(database: Database, session: Session, run_id: int | None) -> list[dict[str, Any]]:
+def _seen(database: Database, session: Session, run_id: int | None) -> Seen:
     known = registry.discover(session.migrations)
     with database.transaction() as transaction:
-        if run_id is not None:
+        jobs = [job_queue.as_json(job) for job in job_queue.unfinished(transaction, run_id)]
+        if run_id is not None and not jobs:  # of a run that waits there is no row yet
             run_store.find(transaction, run_id)
         runs = [run_store.Run.of(row) for row in transaction.all("runs.list_runs", run_id=run_id)]
         bodies = []
@@ -69,11 +71,11 @@ def _runs(database: Database, session: Session, run_id: int | None) -> list[dict
             migration = known.get(run.migration)
             step = migration.open(transaction, run.settings, session.schema) if migration else None
             bodies.append(report.run_report(transaction, run, step))
-        return bodies
+        return bodies, jobs
 
 
-def _table(runs: list[dict[str, Any]]) -> None:
-    if not runs:
+def _table(runs: list[dict[str, Any]], jobs: list[dict[str, Any]]) -> None:
+    if not runs and not jobs:
         say("no runs yet; next: segue migrate --dry-run")
     for run in runs:
         rows = run["rows"]
@@ -97,6 +99,10 @@ def _table(runs: list[dict[str, Any]]) -> None:
         # A leader whose session has gone is still listed for some seconds, in which it might come back.
         if run["status"] in BUSY and not run["held_by"] and all(worker["leads"] for worker in run["workers"]):
             say(f"  no live process has it; next: segue resume {run['run_id']} or segue rollback {run['run_id']}")
+    for job in jobs:
+        say(told_of_job(job))
+    if any(job["worker"] is None and not job["live_workers"] for job in jobs):
+        say("  no worker lives; next: segue worker")
 
 
 @click.command()

@@ -1,18 +1,21 @@
 """`segue worker`: does the runs and rollbacks that were asked for over HTTP."""
 
+import time
 from collections.abc import Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import click
 
-from migrator import jobs, registry
+from migrator import job_queue, jobs, registry
 from migrator.commands.metrics import MetricsTarget, metrics_options
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.commands.work import Done, work
 from migrator.errors import Exit
+from migrator.job_queue import EXPIRE_HOURS, KEEP_DAYS, Presence
 from migrator.jobs import MOST_FAILURES, Job, JobLease
+from migrator.lease import HEARTBEAT_SECONDS
 from migrator.preflight import preflight
 from migrator.progress import observing
 from migrator.retry import retrying
@@ -30,6 +33,8 @@ if TYPE_CHECKING:
 LOOK_SECONDS = 0.5
 #: Before a job is tried again that another process stands in the way of, or whose database was lost.
 WAIT_SECONDS = 5.0
+#: Between two looks for jobs that ended long ago.
+SWEEP_SECONDS = 3_600.0
 
 
 @click.command()
@@ -47,10 +52,37 @@ WAIT_SECONDS = 5.0
     show_envvar=True,
     help="Put a job back after this time; the next call, or another worker, goes on with it.",
 )
+@click.option(
+    "--expire-hours",
+    type=click.FloatRange(min=0, max=1e6, min_open=True),
+    default=EXPIRE_HOURS,
+    show_default=True,
+    envvar="SEGUE_EXPIRE_HOURS",
+    show_envvar=True,
+    help="Close a job that nobody has taken for this long.",
+)
+@click.option(
+    "--keep-days",
+    type=click.FloatRange(min=0, max=1e6, min_open=True),
+    default=KEEP_DAYS,
+    show_default=True,
+    envvar="SEGUE_KEEP_DAYS",
+    show_envvar=True,
+    help="Remove a job this long after its end.",
+)
 @metrics_options
 @json_option
 @command
-def worker(session: Session, *, once: bool, max_seconds: float | None, metrics: MetricsTarget, as_json: bool) -> int:
+def worker(
+    session: Session,
+    *,
+    once: bool,
+    max_seconds: float | None,
+    expire_hours: float,
+    keep_days: float,
+    metrics: MetricsTarget,
+    as_json: bool,
+) -> int:
     """Do queued runs and rollbacks until it is stopped; several workers share the queue.
 
     Exit codes: 0 when it is stopped while idle or nothing is due; with --once those of the job's own command, 6 when
@@ -60,8 +92,14 @@ def worker(session: Session, *, once: bool, max_seconds: float | None, metrics: 
         preflight(database, session.schema)
         known = registry.discover(session.migrations)
         jobs.announce(database, known)
-        crew = _Worker(session, database, known, max_seconds, recorder)
-        done = crew.step() if once else crew.until_stopped()
+        presence = Presence(database, known, is_called_again=once)
+        keeping = _Keeping(database, presence, expire_hours, keep_days)
+        crew = _Worker(session, database, known, max_seconds, recorder, keeping)
+        try:
+            done = crew.step() if once else crew.until_stopped()
+        finally:
+            with suppress(DatabaseError):
+                presence.leave()
     if as_json:
         print_json(done.as_json() if done else {"job": None, "run_id": None, "outcome": "idle", "exit_code": 0})
     elif done:
@@ -71,6 +109,31 @@ def worker(session: Session, *, once: bool, max_seconds: float | None, metrics: 
     return done.exit_code if done and (once or done.is_stopped_by_signal) else Exit.DONE
 
 
+@dataclass
+class _Keeping:
+    """What a worker does for the queue, now and then, before it takes a job."""
+
+    database: Database
+    presence: Presence
+    expire_hours: float
+    keep_days: float
+    next_show: float = 0.0
+    next_sweep: float = 0.0
+
+    def keep(self) -> None:
+        """Show that it is there, close what has waited too long, remove what ended long ago."""
+        now = time.monotonic()
+        if now < self.next_show:
+            return
+        self.presence.show()
+        for number in job_queue.expire(self.database, self.expire_hours):
+            logger().warning("JobExpired", job=number, hours=self.expire_hours)
+        self.next_show = now + HEARTBEAT_SECONDS
+        if now >= self.next_sweep:
+            job_queue.remove_old(self.database, self.keep_days)
+            self.next_sweep = now + SWEEP_SECONDS
+
+
 @dataclass(frozen=True)
 class _Worker:
     session: Session
@@ -78,6 +141,7 @@ class _Worker:
     known: Mapping[str, "Migration"]
     max_seconds: float | None
     recorder: "Recorder | None"
+    keeping: _Keeping
     idle: StopSignal = field(default_factory=StopSignal)
 
     def until_stopped(self) -> Done | None:
@@ -103,6 +167,7 @@ class _Worker:
 
     def step(self) -> Done | None:
         """Claim a job, do it or a step of it, and write down what came of it; None when none is due."""
+        self.keeping.keep()
         job = jobs.claim(self.database, self.known)
         if job is None:
             return None
@@ -157,6 +222,6 @@ class _Worker:
             jobs.requeue(self.database, job, why=why, error=error, failures=failures, delay_seconds=WAIT_SECONDS)
         elif done.is_busy:
             why = "another process has the run"
-            jobs.requeue(self.database, job, why=why, error=done.error, delay_seconds=WAIT_SECONDS)
+            jobs.requeue(self.database, job, why=why, error=done.error, delay_seconds=WAIT_SECONDS, waits_on=True)
         else:
             jobs.requeue(self.database, job, why=done.error or "")

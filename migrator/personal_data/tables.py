@@ -107,6 +107,7 @@ IMPERSONAL: Mapping[str, str] = {
     "segue.erasures": "keyed hashes of erased users, kept so that they stay erased",
     "segue.events": "counts and states; its actor is an operator; append-only, so nothing personal may enter",
     "segue.jobs": "its people are operators; an error or a report may name a file or row, which an erasure masks",
+    "segue.job_workers": "which processes wait for jobs",
     "segue.migrations": "names of migrations and of their options",
     "segue.moderation_log": "words; its actor is a curator, and it leaves out who had made a tag; append-only",
     "segue.outbox": "keys of tags and songs, for a moment",

@@ -107,7 +107,7 @@ class RunJob(msgspec.Struct, frozen=True):
     id: int
     kind: str
     state: Annotated[str, Meta(description="queued, working or ended.")]
-    outcome: Annotated[str | None, Meta(description="done, stopped, cancelled, refused or failed.")]
+    outcome: Annotated[str | None, Meta(description="done, stopped, cancelled, refused, failed or expired.")]
     exit_code: Annotated[int | None, Meta(description="Of the same command.")]
     error: str | None
     asked_by: str

@@ -13,11 +13,10 @@ LIMIT 1
 -- name: list_open
 SELECT
     cleanup.*,
-    cleanup.lease IS NOT NULL AND cleanup.lease > clock_timestamp() AS has_lease,
+    run.lease_token IS NOT NULL AND segue.is_alive(run.lease_until, run.backend_pid, run.backend_start) AS has_lease,
     pg_total_relation_size(to_regclass(format('segue.%%I', cleanup.archive))) AS archive_bytes
-FROM (
-    SELECT one.*, run.lease_until AS lease FROM segue.cleanups AS one JOIN segue.runs AS run ON run.id = one.run_id
-) AS cleanup
+FROM segue.cleanups AS cleanup
+JOIN segue.runs AS run ON run.id = cleanup.run_id
 WHERE cleanup.state <> 'undone'
 ORDER BY cleanup.run_id
 

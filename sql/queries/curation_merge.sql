@@ -172,9 +172,10 @@ ON CONFLICT (old_id) DO UPDATE SET tag_id = excluded.tag_id, at = now()
 DELETE FROM segue.tag_redirects WHERE old_id = %(old_id)s::uuid
 
 -- name: find_planning_run
--- A run that resolves its vocabulary now will name tags by what it saw at its start.
+-- A run that resolves its vocabulary now will name tags by what it saw at its start. Its lease alone counts: a process
+-- whose heartbeat has lost its connection still plans.
 SELECT run.id FROM segue.runs AS run
-WHERE run.status = 'preparing' AND run.lease_until > clock_timestamp()
+WHERE run.status = 'preparing' AND segue.is_alive(run.lease_until, NULL, NULL)
 ORDER BY run.id
 
 -- name: redo_chunks

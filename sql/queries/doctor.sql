@@ -135,7 +135,7 @@ SELECT
     run.status,
     run.error,
     run.holder,
-    run.lease_token IS NOT NULL AND run.lease_until > clock_timestamp() AS has_lease,
+    run.lease_token IS NOT NULL AND segue.is_alive(run.lease_until, run.backend_pid, run.backend_start) AS has_lease,
     extract(
         epoch FROM clock_timestamp()
         - greatest(run.created_at, run.held_since, (SELECT max(checkpoint_at) FROM segue.partitions WHERE run_id = run.id))

@@ -34,7 +34,7 @@ RETURNING id
 UPDATE segue.jobs SET answer = %(answer)s WHERE id = %(job_id)s
 
 -- name: claim_job
--- Of the migrations that the worker has: the oldest that is due, or one whose worker is gone: its lease has run out, or its server session has ended.
+-- Of the migrations that the worker has: the oldest that is due, or one whose worker is gone.
 WITH candidate AS (
     SELECT job.id, job.state
     FROM segue.jobs AS job
@@ -42,21 +42,7 @@ WITH candidate AS (
         job.migration = ANY(%(migrations)s::text[])
         AND (
             (job.state = 'queued' AND job.due_at <= clock_timestamp())
-            OR (
-                job.state = 'working'
-                AND (
-                    job.lease_until < clock_timestamp()
-                    OR (
-                        job.backend_pid IS NOT NULL
-                        AND NOT EXISTS (
-                            SELECT FROM pg_stat_activity AS other
-                            WHERE
-                                other.pid = job.backend_pid
-                                AND (other.backend_start IS NULL OR other.backend_start = job.backend_start)
-                        )
-                    )
-                )
-            )
+            OR (job.state = 'working' AND NOT segue.is_alive(job.lease_until, job.backend_pid, job.backend_start))
         )
     ORDER BY job.due_at, job.id
     LIMIT 1
@@ -92,7 +78,8 @@ SET
     state = 'queued', holder = NULL, lease_token = NULL, lease_until = NULL, backend_pid = NULL, backend_start = NULL,
     failures = %(failures)s,
     error = %(error)s,
-    due_at = clock_timestamp() + %(delay)s::interval
+    due_at = clock_timestamp() + %(delay)s::interval,
+    waiting_since = CASE WHEN %(waits_on)s THEN waiting_since ELSE clock_timestamp() END
 WHERE id = %(job_id)s AND lease_token = %(token)s
 
 -- name: end_job
@@ -110,19 +97,7 @@ WHERE id = %(job_id)s AND lease_token = %(token)s
 -- With whether a live worker has it.
 SELECT
     *,
-    (
-        state = 'working'
-        AND lease_until > clock_timestamp()
-        AND (
-            backend_pid IS NULL
-            OR EXISTS (
-                SELECT FROM pg_stat_activity AS other
-                WHERE
-                    other.pid = jobs.backend_pid
-                    AND (other.backend_start IS NULL OR other.backend_start = jobs.backend_start)
-            )
-        )
-    ) AS is_at_work
+    state = 'working' AND segue.is_alive(lease_until, backend_pid, backend_start) AS is_at_work
 FROM segue.jobs
 WHERE run_id = %(run_id)s AND state <> 'ended'
 FOR UPDATE

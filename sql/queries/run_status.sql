@@ -15,19 +15,7 @@ SELECT
     run.holder,
     run.request,
     (run.validation ->> 'equal')::boolean AS validated_equal,
-    (
-        run.lease_token IS NOT NULL
-        AND run.lease_until > clock_timestamp()
-        AND (
-            run.backend_pid IS NULL
-            OR EXISTS (
-                SELECT FROM pg_stat_activity AS other
-                WHERE
-                    other.pid = run.backend_pid
-                    AND (other.backend_start IS NULL OR other.backend_start = run.backend_start)
-            )
-        )
-    ) AS is_held,
+    run.lease_token IS NOT NULL AND segue.is_alive(run.lease_until, run.backend_pid, run.backend_start) AS is_held,
     extract(epoch FROM clock_timestamp() - run.held_since)::float8 AS held_seconds,
     done.*
 FROM segue.runs AS run

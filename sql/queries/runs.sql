@@ -13,21 +13,8 @@ RETURNING *
 SELECT * FROM segue.runs WHERE id = %(run_id)s
 
 -- name: is_held
--- Whether a live process has the run: its lease has not expired, and its server session is there (or behind a pooler).
-SELECT
-    (
-        lease_token IS NOT NULL
-        AND lease_until > clock_timestamp()
-        AND (
-            backend_pid IS NULL
-            OR EXISTS (
-                SELECT FROM pg_stat_activity AS other
-                WHERE
-                    other.pid = runs.backend_pid
-                    AND (other.backend_start IS NULL OR other.backend_start = runs.backend_start)
-            )
-        )
-    ) AS is_held
+-- Whether a live process has the run.
+SELECT lease_token IS NOT NULL AND segue.is_alive(lease_until, backend_pid, backend_start) AS is_held
 FROM segue.runs WHERE id = %(run_id)s
 
 -- name: find_latest_run
@@ -41,8 +28,7 @@ SELECT * FROM segue.runs WHERE status <> 'rolled_back' ORDER BY id DESC LIMIT 1
 SELECT * FROM segue.runs WHERE %(run_id)s::bigint IS NULL OR id = %(run_id)s ORDER BY id
 
 -- name: claim_run
--- Takes the lease when nobody has it, when it has expired, or when its holder's session is gone from the server.
--- (Another role's session shows no start time; then its process id has to do, on the side of caution.)
+-- Takes the lease when nobody has it, or nobody who is alive.
 UPDATE segue.runs
 SET
     lease_token = %(token)s,
@@ -57,16 +43,7 @@ WHERE
     AND (
         lease_token IS NULL
         OR lease_token = %(token)s
-        OR lease_until < clock_timestamp()
-        OR (
-            backend_pid IS NOT NULL
-            AND NOT EXISTS (
-                SELECT FROM pg_stat_activity AS other
-                WHERE
-                    other.pid = runs.backend_pid
-                    AND (other.backend_start IS NULL OR other.backend_start = runs.backend_start)
-            )
-        )
+        OR NOT segue.is_alive(lease_until, backend_pid, backend_start)
     )
     AND NOT (
         %(is_exclusive)s

@@ -108,8 +108,11 @@ def start(nursery: Nursery, database_url: str, tmp_path: Path) -> Iterator[Calla
     """Start `segue` as if on a machine of its own; it is killed in the end whatever happens."""
     started = []
 
-    def begin(name: str, *arguments: str, stop_at: tuple[str, int] = ("", 0), url: str = database_url) -> Machine:
-        started.append(Machine(nursery, name, url, tmp_path / name, *arguments, stop_at=stop_at))
+    def begin(
+        name: str, *arguments: str, stop_at: tuple[str, int] = ("", 0), url: str = database_url, network: str = ""
+    ) -> Machine:
+        machine = Machine(nursery, name, url, tmp_path / name, *arguments, stop_at=stop_at, network=network)
+        started.append(machine)
         return started[-1]
 
     yield begin

@@ -4,6 +4,7 @@ Started as a script this is their nursery, which imports the command line once a
 is the client. A child opens its own connections and threads, and nothing of that exists before the fork.
 """
 
+import ctypes
 import json
 import os
 import signal
@@ -18,6 +19,7 @@ from typing import Any
 import psycopg
 
 ROOT = Path(__file__).parent.parent.parent
+CLONE_NEWNET = 0x40000000
 
 
 class Nursery:
@@ -47,11 +49,19 @@ class Nursery:
 class Machine:
     """One process; `name` is the user that it runs as, in events and in `segue status`.
 
-    With `stop_at` it stops (SIGSTOP) when it passes that failpoint for the N-th time.
+    With `stop_at` it stops (SIGSTOP) when it passes that failpoint for the N-th time; with `network` it lives in that
+    network namespace (of `ip netns`).
     """
 
     def __init__(
-        self, nursery: Nursery, name: str, url: str, home: Path, *arguments: str, stop_at: tuple[str, int] = ("", 0)
+        self,
+        nursery: Nursery,
+        name: str,
+        url: str,
+        home: Path,
+        *arguments: str,
+        stop_at: tuple[str, int] = ("", 0),
+        network: str = "",
     ) -> None:
         home.mkdir(exist_ok=True)
         self._nursery, self._home, self._code = nursery, home, None
@@ -62,7 +72,8 @@ class Machine:
             "SEGUE_HOME": str(home / "segue"),
             "DATABASE_URL": url,
         }
-        self.pid = nursery.ask(arguments=arguments, environment=environment, home=str(home), stop_at=stop_at)
+        call = {"arguments": arguments, "environment": environment, "home": str(home), "stop_at": stop_at}
+        self.pid = nursery.ask(**call, network=network)
 
     @property
     def is_running(self) -> bool:
@@ -150,6 +161,10 @@ def _be(call: dict[str, Any]) -> None:
     lease.LEASE_SECONDS, lease.HEARTBEAT_SECONDS = 3, 0.3
     database.IDLE_SECONDS = 2
     signal.alarm(90)
+    if call["network"]:
+        with Path("/run/netns", call["network"]).open() as namespace:
+            if ctypes.CDLL(None, use_errno=True).setns(namespace.fileno(), CLONE_NEWNET):
+                raise OSError(ctypes.get_errno(), f"setns {call['network']}")
     for number, name in ((1, "out"), (2, "err")):
         os.dup2(os.open(f"{call['home']}/{name}-{os.getpid()}", os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
     os.chdir(call["home"])

@@ -38,7 +38,7 @@ MIGRATOR_LAYERS = (
     | {"token_rotation", "claims"}
     | {"themes_mirror", "mirroring", "themes_mirror_back", "mirror_late"}
     | {"bisection", "outage"},
-    {"worker", "worker_process", "work", "removal", "set_controls", "jobs", "measures"},
+    {"worker", "worker_process", "work", "removal", "set_controls", "jobs", "job_queue", "measures"},
     {"migrations", "validation", "choice"},
     {"repair", "vocabulary_preview", "checkup"},
     {"runner", "rollback", "registry", "progress", "personal_data"} | {"cleanup"},

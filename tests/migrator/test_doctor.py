@@ -39,6 +39,7 @@ def test_a_healthy_database(segue, found, snapshot) -> None:
     assert 0 == said.code
     checks = {line.split()[1] for line in said.stdout.splitlines()}
     assert {"schema", "role", "privileges", "runs", "triggers", "indexes", "transactions", "replication"} <= checks
+    assert {"processes", "jobs"} <= checks
     assert {"vacuum", "space", "connections", "clock", "pooler", "extensions"} <= checks
     assert before == snapshot("public", "segue")
 
@@ -169,7 +170,7 @@ def test_what_the_role_may_not_see_is_said(connection, database_url, segue) -> N
         connection.execute(f"DROP OWNED BY {role}")
         connection.execute(f"DROP ROLE {role}")
     unseen = [f for f in result.json["findings"] if "could not be checked" in f["message"]]
-    assert ["runs", "cleanups", "mirror"] == [f["check"] for f in unseen]
+    assert ["runs", "processes", "jobs", "cleanups", "mirror"] == [f["check"] for f in unseen]
     assert 5 == result.code  # it may not write the targets either
 
     assert 1 == segue("doctor", url="postgresql://nobody@127.0.0.1:1/none").code

@@ -21,6 +21,7 @@ HARMLESS = {
     "segue.partitions": {"lease_token"},
     "segue.runs": {"lease_token"},
     "segue.workers": {"token"},
+    "segue.job_workers": {"token"},
     "segue.jobs": {"lease_token"},
     "segue.api_tokens": {"token_hash", "created_by"},
     "segue.moderation_log": {"before"},
