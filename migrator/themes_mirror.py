@@ -93,7 +93,7 @@ class ThemesMirror:
         for name in ("exploded", "elements"):
             shared[name] = _inlined(self.fragments[name], split=split)
         shared["known_word"] = compose("mirror.known_word", shared)
-        names = ("link_songs", "forget_truncated")
+        names = ("settle_one", "link_songs", "forget_truncated")
         parts: dict[str, psql.Composable] = {name: compose(f"mirror.{name}", shared) for name in names}
         parts["quarantine_elements"] = _inlined(compose("themes.quarantine_elements", shared), run_id=number)
         values = {
