@@ -3,6 +3,7 @@
 from migrator.claims import Desk, Share
 from migrator.controls import Controls
 from migrator.events import Observer, RunAdvanced, tell
+from migrator.locked_rows import must_lock
 from migrator.migration import Step
 from migrator.request import Request
 from migrator.retry import retrying
@@ -63,4 +64,5 @@ def convert(
         request.batch_size,
         Throttle(database, run.id, token, tables, stop, observers, controls, budget.watch, learn),
         Desk(database, step.source, run, token, stop, observers, learn, shares),
+        is_mirrored=must_lock(run.context),
     ).convert_all(workers)

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from migrator.chunk import Chunk
-from migrator.chunk_size import ChunkSize
+from migrator.chunk_size import MIRRORED_FIRST_SIZE, MIRRORED_SHARE, ChunkSize
 from migrator.claims import Desk, Share
 from migrator.controls import Controls
 from migrator.events import ChunkCommitted, Observer, tell
@@ -107,6 +107,7 @@ class Work:
         batch_size: rows of every chunk; None adapts to time.
         throttle: stands before every chunk.
         desk: gives out the partitions.
+        is_mirrored: whether chunks hold their rows against users who write: they are far shorter then.
     """
 
     run_id: int
@@ -117,6 +118,7 @@ class Work:
     batch_size: int | None
     throttle: Throttle
     desk: Desk
+    is_mirrored: bool = False
 
     def convert_all(self, workers: int) -> None:
         """Convert partitions, `workers` at a time, until none is left; the first error stops the others."""
@@ -131,14 +133,16 @@ class Work:
                     self.desk.done(share)
 
     def _convert(self, share: Share, convert: Convert) -> None:
-        size = ChunkSize(self.batch_size or share.chunk_size, is_fixed=self.batch_size is not None)
+        first = min(share.chunk_size, MIRRORED_FIRST_SIZE) if self.is_mirrored else share.chunk_size
+        size = ChunkSize(self.batch_size or first, is_fixed=self.batch_size is not None)
         is_done = False
         while not is_done:
             self.throttle.enter()
             if self.stop.is_set or not self.budget.admits_chunk():
                 self.throttle.leave()
                 break
-            size.target_seconds = self.throttle.controls.chunk_ms / 1_000
+            shortened = MIRRORED_SHARE if self.is_mirrored else 1.0
+            size.target_seconds = shortened * self.throttle.controls.chunk_ms / 1_000
             started = time.monotonic()
             try:
                 chunk = retrying(lambda: convert(share.ordinal, size.size), self.run_id, self.observers, self.stop)

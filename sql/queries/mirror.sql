@@ -42,7 +42,7 @@ DECLARE
     segue_due uuid[];
     segue_there uuid[];
     segue_ours uuid[];
-    segue_is_plain boolean;
+    segue_is_plain boolean := false;
     segue_texts text[];
     segue_is_odd boolean;
 BEGIN
@@ -62,7 +62,9 @@ BEGIN
     END IF;
     BEGIN
         {settle_one};
-
+        IF segue_is_plain THEN
+            RETURN NULL;
+        END IF;
         segue_keys := array_remove(segue_noted, NULL)::{key_type}[];
         {link_songs};
         IF segue_texts IS NOT NULL THEN
@@ -119,7 +121,6 @@ IF cardinality(segue_noted) = 1 AND segue_noted[1] IS NOT NULL THEN
             ORDER BY due.tag_id
             ON CONFLICT DO NOTHING;
         END IF;
-        RETURN NULL;
     END IF;
 END IF
 
