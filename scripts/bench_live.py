@@ -60,9 +60,11 @@ def measure(bench: Bench, options: argparse.Namespace) -> tuple[LiveSamples, dic
     songs = "template_songs"
     data = bench.make_template(songs, options.songs)
     samples.start_up()
-    quiet = 0.5 if options.quick else 3.0
-    blocks, size = (2, 10) if options.quick else (8, 50)
-    wish = ("--batch-size", "50") if options.quick else ()  # so few songs would be done before they can be disturbed
+    quiet = 0.3 if options.quick else 3.0
+    blocks, size = (1, 10) if options.quick else (8, 50)
+    # So few songs would be done before they can be disturbed.
+    slowly = ("--batch-size", "50") if options.quick else ()
+    slower = (*slowly, "--nice", "10") if options.quick else ()
     cases: list[Callable[[], None]] = [
         *(
             partial(migrate_under_users, bench, samples, songs, case, quiet, *arguments)
@@ -71,8 +73,8 @@ def measure(bench: Bench, options: argparse.Namespace) -> tuple[LiveSamples, dic
         partial(write_one_by_one, bench, samples, songs, blocks, size),
         partial(load_by_one_statement, bench, samples, songs),
         partial(migrate_and_undo, bench, samples, songs),
-        partial(kill_and_resume, bench, samples, songs, options.songs, *wish),
-        partial(pause, bench, samples, songs, *wish),
+        partial(kill_and_resume, bench, samples, songs, options.songs, *slowly),
+        partial(pause, bench, samples, songs, *slower),
         partial(storm, bench, samples),
     ]
     for repeat in range(options.repeats):
@@ -139,9 +141,9 @@ def main() -> int:
     parser.add_argument("--songs", type=int, help="in the template database [200000]")
     parser.add_argument("--repeats", type=int, help="of every case [3]")
     parser.add_argument("--json", action="store_true", help="print one JSON object instead of the table")
-    parser.add_argument("--quick", action="store_true", help="10,000 songs, once, without aims: does it work?")
+    parser.add_argument("--quick", action="store_true", help="3,000 songs, once, without aims: does it work?")
     options = parser.parse_args()
-    options.songs = options.songs or (10_000 if options.quick else 200_000)
+    options.songs = options.songs or (3_000 if options.quick else 200_000)
     options.repeats = options.repeats or (1 if options.quick else 3)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     before = os.getloadavg()

@@ -96,7 +96,7 @@ IF cardinality(segue_noted) = 1 AND segue_noted[1] IS NOT NULL THEN
     WITH page AS (SELECT {key} AS k, {value} AS v FROM {table} WHERE {key} = segue_key)
 
     SELECT
-        coalesce(array_agg(DISTINCT word.found_id) FILTER (WHERE word.found_id IS NOT NULL), '{{}}'),
+        coalesce(array_agg(word.found_id) FILTER (WHERE word.found_id IS NOT NULL), '{{}}'),
         coalesce(bool_and(element.is_text AND coalesce(word.outcome = 'blank' OR word.found_id IS NOT NULL, false)), true)
         AND NOT EXISTS (SELECT FROM segue.quarantine AS kept WHERE kept.run_id = {run_id} AND kept.key = segue_noted[1])
     INTO segue_due, segue_is_plain
@@ -116,7 +116,7 @@ IF cardinality(segue_noted) = 1 AND segue_noted[1] IS NOT NULL THEN
         IF NOT segue_due <@ segue_there THEN
             INSERT INTO {song_tags} (song_id, tag_id, run_id, added_at)
             SELECT segue_key, due.tag_id, {run_id}, now()
-            FROM unnest(segue_due) AS due (tag_id)
+            FROM (SELECT DISTINCT unnest(segue_due) AS tag_id) AS due
             WHERE due.tag_id <> ALL(segue_there)
             ORDER BY due.tag_id
             ON CONFLICT DO NOTHING;
@@ -127,7 +127,11 @@ END IF
 -- name: create_resolve
 -- Texts that the run's vocabulary does not know, or whose tag is gone: the batch path's own queries.
 CREATE OR REPLACE FUNCTION segue.mirror_resolve(segue_texts text[]) RETURNS void
-LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $mirror$
+LANGUAGE plpgsql
+SET search_path = pg_catalog, pg_temp
+-- The stages have no index, and where every plan is as bad as another none is chosen.
+SET enable_seqscan = on
+AS $mirror$
 BEGIN
     DELETE FROM segue.vocabulary AS word
     USING unnest(segue_texts) AS text (raw)
