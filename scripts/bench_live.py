@@ -62,9 +62,9 @@ def measure(bench: Bench, options: argparse.Namespace) -> tuple[LiveSamples, dic
     samples.start_up()
     quiet = 0.3 if options.quick else 3.0
     blocks, size = (1, 10) if options.quick else (8, 50)
-    # So few songs would be done before they can be disturbed.
-    slowly = ("--batch-size", "50") if options.quick else ()
-    slower = (*slowly, "--nice", "10") if options.quick else ()
+    # Few songs would be done before they can be disturbed.
+    slowly = ("--batch-size", "50") if options.songs < 20_000 else ()
+    slower = ("--batch-size", "50", "--nice", "10") if options.songs < 100_000 else ()
     cases: list[Callable[[], None]] = [
         *(
             partial(migrate_under_users, bench, samples, songs, case, quiet, *arguments)
