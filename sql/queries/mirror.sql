@@ -116,9 +116,9 @@ IF cardinality(segue_noted) = 1 AND segue_noted[1] IS NOT NULL THEN
         IF NOT segue_due <@ segue_there THEN
             INSERT INTO {song_tags} (song_id, tag_id, run_id, added_at)
             SELECT segue_key, due.tag_id, {run_id}, now()
-            FROM (SELECT DISTINCT unnest(segue_due) AS tag_id) AS due
+            FROM unnest(segue_due) AS due (tag_id)
             WHERE due.tag_id <> ALL(segue_there)
-            ORDER BY due.tag_id
+            -- Spellings of one tag, too; and links that a person makes at this moment.
             ON CONFLICT DO NOTHING;
         END IF;
     END IF;
