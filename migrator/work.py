@@ -1,5 +1,6 @@
 """A process's part in converting a run: its workers, and all that they share."""
 
+from migrator.chunk_size import most_held
 from migrator.claims import Desk, Share
 from migrator.controls import Controls
 from migrator.events import Observer, RunAdvanced, tell
@@ -64,5 +65,5 @@ def convert(
         request.batch_size,
         Throttle(database, run.id, token, tables, stop, observers, controls, budget.watch, learn),
         Desk(database, step.source, run, token, stop, observers, learn, shares),
-        is_mirrored=must_lock(run.context),
+        most_held=most_held(run.row["total_rows"], workers) if must_lock(run.context) else None,
     ).convert_all(workers)

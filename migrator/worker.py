@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from migrator.chunk import Chunk
-from migrator.chunk_size import MIRRORED_FIRST_SIZE, MIRRORED_SHARE, ChunkSize
+from migrator.chunk_size import LARGEST, MIRRORED_SHARE, ChunkSize
 from migrator.claims import Desk, Share
 from migrator.controls import Controls
 from migrator.events import ChunkCommitted, Observer, tell
@@ -107,7 +107,7 @@ class Work:
         batch_size: rows of every chunk; None adapts to time.
         throttle: stands before every chunk.
         desk: gives out the partitions.
-        is_mirrored: whether chunks hold their rows against users who write: they are far shorter then.
+        most_held: rows that a chunk may hold against users who write, under a mirror; None: it holds none.
     """
 
     run_id: int
@@ -118,7 +118,7 @@ class Work:
     batch_size: int | None
     throttle: Throttle
     desk: Desk
-    is_mirrored: bool = False
+    most_held: int | None = None
 
     def convert_all(self, workers: int) -> None:
         """Convert partitions, `workers` at a time, until none is left; the first error stops the others."""
@@ -133,15 +133,16 @@ class Work:
                     self.desk.done(share)
 
     def _convert(self, share: Share, convert: Convert) -> None:
-        first = min(share.chunk_size, MIRRORED_FIRST_SIZE) if self.is_mirrored else share.chunk_size
-        size = ChunkSize(self.batch_size or first, is_fixed=self.batch_size is not None)
+        most = self.most_held or LARGEST
+        first = self.batch_size or min(share.chunk_size, most)
+        size = ChunkSize(first, is_fixed=self.batch_size is not None, largest=most)
         is_done = False
         while not is_done:
             self.throttle.enter()
             if self.stop.is_set or not self.budget.admits_chunk():
                 self.throttle.leave()
                 break
-            shortened = MIRRORED_SHARE if self.is_mirrored else 1.0
+            shortened = MIRRORED_SHARE if self.most_held else 1.0
             size.target_seconds = shortened * self.throttle.controls.chunk_ms / 1_000
             started = time.monotonic()
             try:
