@@ -115,7 +115,7 @@ class ThemesMirror:
         for name in ("exploded", "elements"):
             shared[name] = inlined(self.fragments[name], split=split)
         shared["known_word"] = compose("mirror.known_word", shared)
-        names = ("link_songs", "forget_truncated")
+        names = ("settle_one", "link_songs", "forget_truncated")
         parts: dict[str, psql.Composable] = {name: compose(f"mirror.{name}", shared) for name in names}
         if direction == "both":
             parts = {name: as_own_write(part) for name, part in parts.items()}

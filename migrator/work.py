@@ -1,8 +1,10 @@
 """A process's part in converting a run: its workers, and all that they share."""
 
+from migrator.chunk_size import most_held
 from migrator.claims import Desk, Share
 from migrator.controls import Controls
 from migrator.events import Observer, RunAdvanced, tell
+from migrator.locked_rows import must_lock
 from migrator.migration import Step
 from migrator.request import Request
 from migrator.retry import retrying
@@ -63,4 +65,5 @@ def convert(
         request.batch_size,
         Throttle(database, run.id, token, tables, stop, observers, controls, budget.watch, learn),
         Desk(database, step.source, run, token, stop, observers, learn, shares),
+        most_held=most_held(run.row["total_rows"], workers) if must_lock(run.context) else None,
     ).convert_all(workers)

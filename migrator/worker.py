@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 from migrator.chunk import Chunk
-from migrator.chunk_size import ChunkSize
+from migrator.chunk_size import LARGEST, MIRRORED_SHARE, ChunkSize
 from migrator.claims import Desk, Share
 from migrator.controls import Controls
 from migrator.events import ChunkCommitted, Observer, tell
@@ -107,6 +107,7 @@ class Work:
         batch_size: rows of every chunk; None adapts to time.
         throttle: stands before every chunk.
         desk: gives out the partitions.
+        most_held: rows that a chunk may hold against users who write, under a mirror; None: it holds none.
     """
 
     run_id: int
@@ -117,6 +118,7 @@ class Work:
     batch_size: int | None
     throttle: Throttle
     desk: Desk
+    most_held: int | None = None
 
     def convert_all(self, workers: int) -> None:
         """Convert partitions, `workers` at a time, until none is left; the first error stops the others."""
@@ -131,14 +133,17 @@ class Work:
                     self.desk.done(share)
 
     def _convert(self, share: Share, convert: Convert) -> None:
-        size = ChunkSize(self.batch_size or share.chunk_size, is_fixed=self.batch_size is not None)
+        most = self.most_held or LARGEST
+        first = self.batch_size or min(share.chunk_size, most)
+        size = ChunkSize(first, is_fixed=self.batch_size is not None, largest=most)
         is_done = False
         while not is_done:
             self.throttle.enter()
             if self.stop.is_set or not self.budget.admits_chunk():
                 self.throttle.leave()
                 break
-            size.target_seconds = self.throttle.controls.chunk_ms / 1_000
+            shortened = MIRRORED_SHARE if self.most_held else 1.0
+            size.target_seconds = shortened * self.throttle.controls.chunk_ms / 1_000
             started = time.monotonic()
             try:
                 chunk = retrying(lambda: convert(share.ordinal, size.size), self.run_id, self.observers, self.stop)

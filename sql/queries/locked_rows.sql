@@ -8,7 +8,8 @@ WITH page AS MATERIALIZED (SELECT {key} AS k FROM {table} WHERE {conditions} ORD
 locked AS MATERIALIZED (
     SELECT song.{key} AS k
     FROM {table} AS song
-    WHERE song.{key} IN (SELECT page.k FROM page)
+    -- An array, which is looked up in the index: joined, a small page would be met with a scan of the whole table.
+    WHERE song.{key} = ANY(ARRAY(SELECT page.k FROM page))
     ORDER BY song.{key}
     FOR NO KEY UPDATE OF song SKIP LOCKED
 )

@@ -189,13 +189,14 @@ ON CONFLICT (run_id, key, ordinal) DO UPDATE
 SET payload = excluded.payload, elements = excluded.elements, reason = excluded.reason, attempts = quarantine.attempts + 1
 
 -- name: forget_songs
--- What a run made of these songs, before they are converted again; `key` is the array of their keys as text.
+-- What a run made of these songs, before they are converted again; `key` is the array of their keys as text. Unnested,
+-- it is looked up in the index even while the tables, filled since, have no statistics: else each chunk scans them.
 WITH link AS (
-    DELETE FROM {song_tags} WHERE run_id = %(run_id)s AND song_id = ANY(%(keys)s::{key_type}[])
+    DELETE FROM {song_tags} WHERE run_id = %(run_id)s AND song_id = ANY(ARRAY(SELECT unnest(%(keys)s::{key_type}[])))
 ),
 
 kept AS (
-    DELETE FROM segue.quarantine WHERE run_id = %(run_id)s AND key = ANY(%(keys)s::text[])
+    DELETE FROM segue.quarantine WHERE run_id = %(run_id)s AND key = ANY(ARRAY(SELECT unnest(%(keys)s::text[])))
 )
 
 SELECT

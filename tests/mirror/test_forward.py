@@ -122,6 +122,30 @@ def test_a_tag_that_is_gone_is_resolved_anew(mirrored) -> None:
     assert {"hope", "joy", "theme 1"} == tags_of(mirrored, 4)
 
 
+def test_known_texts_in_every_number_and_spelling(mirrored) -> None:
+    """One song or several, a text twice, in other spellings, blank: the same as for texts that nobody knows."""
+    mirrored.execute("UPDATE songs SET themes = '{Hope, hope, HOPE, \"  \", Theme 1}' WHERE id = 1")
+    mirrored.execute("UPDATE songs SET themes = '{Theme 1, hope, Hope}' WHERE id IN (1, 2)")
+    assert {"hope", "theme 1"} == tags_of(mirrored, 1) == tags_of(mirrored, 2)
+    mirrored.execute("UPDATE songs SET themes = '{HOPE, hope, \"  \", NULL}' WHERE id = 1")
+    mirrored.execute("UPDATE songs SET themes = '{}' WHERE id = 2")
+    assert ({"hope"}, set()) == (tags_of(mirrored, 1), tags_of(mirrored, 2))
+    mirrored.execute("UPDATE songs SET themes = '{Hope}' WHERE id = 2")
+    assert ({"hope"}, []) == (tags_of(mirrored, 2), late(mirrored))
+
+
+def test_a_small_write_reads_no_whole_table(mirrored) -> None:
+    """Planned while tables are small, as they are here, a session's statements must stay with their indexes."""
+    with mirrored.transaction():
+        mirrored.execute("UPDATE songs SET themes = '{Hope, Theme 2}' WHERE id = 1")
+        mirrored.execute("SET CONSTRAINTS ALL IMMEDIATE")
+        assert {"hope", "theme 2"} == tags_of(mirrored, 1)
+        scanned = mirrored.execute(
+            "SELECT relname FROM pg_stat_xact_all_tables WHERE schemaname = 'segue' AND seq_scan > 0"
+        ).fetchall()
+    assert [] == scanned
+
+
 @pytest.mark.parametrize("level", ["REPEATABLE READ", "SERIALIZABLE"])
 def test_old_snapshots_are_late(level, mirrored, segue) -> None:
     """Under a snapshot others' tags cannot be seen: such a song is noted, and brought up to date by the next command."""

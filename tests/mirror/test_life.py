@@ -46,6 +46,16 @@ def test_rollback_leaves_no_trace(songs, segue, connection, snapshot) -> None:
     assert "forward" in str(events)
 
 
+def test_chunks_are_shorter(songs, segue, connection) -> None:
+    """While a mirror is on, chunks hold their rows against users: the first is no large one."""
+    songs(HOPE, key_type="bigint")
+    connection.execute("INSERT INTO songs SELECT n, 't', '{Hope}' FROM generate_series(31, 6000) AS n")
+    assert 0 == segue(*FORWARD).code
+    assert 2 <= connection.execute("SELECT sum(seq) FROM segue.partitions").fetchone()[0]
+    assert 0 == segue("migrate", "--fresh", "--mirror", "off").code
+    assert (1,) == connection.execute("SELECT sum(seq) FROM segue.partitions WHERE run_id = 2").fetchone()
+
+
 def test_rollback_after_users_writes(songs, segue, connection) -> None:
     """What users wrote stays in the legacy arrays; everything that followed from it in the tags goes."""
     songs(HOPE, key_type="bigint")

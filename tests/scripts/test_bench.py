@@ -81,3 +81,18 @@ def test_bench_serve() -> None:
     assert {"autocomplete, 100 connections", "search over HTTP, p95", "cache, keystrokes by Zipf's law"} <= set(cases)
     assert all(case["median"] > 0 for case in cases.values())
     assert all(case["met"] is None for case in cases.values())
+
+
+@pytest.mark.slow
+def test_bench_live() -> None:
+    """Every case runs beside users and under the mirror, and what they wrote is in the tags at the end."""
+    done = bench("live", "--quick", "--json")
+
+    assert 0 == done.returncode, done.stderr
+    rows = json.loads(done.stdout)["cases"]
+    cases = {case["case"]: case for case in rows}
+    assert {"users' p99, --mirror forward", "a user changes one theme of one song, mirrored"} <= set(cases)
+    assert {"killed, then again: first new chunk", "segue pause: the run stands still"} <= set(cases)
+    may_be_none = ("mirror in a storm", "killed, then again: songs done again")
+    assert all(case["median"] > 0 for case in rows if not case["case"].startswith(may_be_none))
+    assert all(case["met"] is None for case in rows)
