@@ -1,5 +1,6 @@
 """Going easy on a database that suffers: sleep beside work, wait while a load is too high, stop when far too high."""
 
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -36,6 +37,7 @@ class Throttle:
         controls: what the run was told last.
         watch: called while waiting, to set the stop signal when the call's time is over.
         learn: told how far all workers of the run are, and whether there are others than this process's.
+        workers: how many pass through here.
     """
 
     database: Database
@@ -47,6 +49,7 @@ class Throttle:
     controls: Controls
     watch: Callable[[], None]
     learn: Callable[[int, int, bool], None] = lambda rows, quarantined, is_shared: None  # noqa: ARG005
+    workers: int = 1
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _gate: threading.Condition = field(default_factory=threading.Condition)
     _at_work: int = 0
@@ -62,7 +65,7 @@ class Throttle:
     def enter(self) -> None:
         """Wait for a place among the workers and for the database's leave; returns at once when the run is to stop."""
         with self._gate:
-            while not self.stop.is_set and self.controls.workers is not None and self._at_work >= self.controls.workers:
+            while not self.stop.is_set and self._at_work >= self._places():
                 self._gate.wait(WAIT_SECONDS)
             self._at_work += 1
         with self._lock:
@@ -80,6 +83,11 @@ class Throttle:
         """Sleep after a chunk as `nice` says."""
         if self.controls.nice:
             self.stop.sleep(self.controls.nice * worked_seconds)
+
+    def _places(self) -> int:
+        """Return how many may be at work at a time: with `nice`, one works while another rests, not all together."""
+        workers = self.workers if self.controls.workers is None else min(self.workers, self.controls.workers)
+        return math.ceil(workers / (1 + self.controls.nice))
 
     def _wait_while_loaded(self) -> None:
         started, told = time.monotonic(), ""

@@ -63,7 +63,7 @@ def convert(
         budget,
         observers,
         request.batch_size,
-        Throttle(database, run.id, token, tables, stop, observers, controls, budget.watch, learn),
+        Throttle(database, run.id, token, tables, stop, observers, controls, budget.watch, learn, workers),
         Desk(database, step.source, run, token, stop, observers, learn, shares),
         most_held=most_held(run.row["total_rows"], workers) if must_lock(run.context) else None,
     ).convert_all(workers)

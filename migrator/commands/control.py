@@ -3,7 +3,6 @@
 import click
 
 from migrator import run_store
-from migrator.commands.migrate import migrate
 from migrator.commands.session import Session, command, json_option, print_json, say
 from migrator.errors import Refused
 from migrator.mirroring import remove as remove_mirror
@@ -76,6 +75,8 @@ def cancel(session: Session, *, run_id: int, as_json: bool) -> None:
 @command
 def resume(session: Session, *, run_id: int, as_json: bool) -> None:
     """Go on with RUN, with the settings that it was started with."""
+    from migrator.commands.migrate import migrate  # noqa: PLC0415 - `pause` has no time for it
+
     with session.database() as database:
         preflight(database, session.schema)
         with database.transaction() as transaction:

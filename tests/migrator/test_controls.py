@@ -180,7 +180,7 @@ def throttle(database_url, connection):
     told = []
     database = Database(database_url)
     yield (
-        Throttle(database, 1, token, ["public.song_tags"], StopSignal(), (told.append,), Controls(), lambda: None),
+        Throttle(database, 1, token, ["public.song_tags"], StopSignal(), (told.append,), Controls(), lambda: None, workers=2),
         told,
     )
     database.close()
@@ -233,6 +233,20 @@ def test_as_many_workers_as_are_allowed(throttle) -> None:
     gate.obey(Controls().changed(["workers=2"]))
     third.join(timeout=10)
     assert not third.is_alive()
+
+
+def test_nice_workers_take_turns(throttle) -> None:
+    """Two that rest as long as they work are never at work together; with less rest they may be."""
+    gate, _ = throttle
+    gate.obey(Controls().changed(["nice=1"]))
+    gate.enter()
+    second = threading.Thread(target=gate.enter)
+    second.start()
+    second.join(timeout=0.3)
+    assert second.is_alive()
+    gate.obey(Controls().changed(["nice=0.5"]))
+    second.join(timeout=10)
+    assert not second.is_alive()
 
 
 def test_nice_sleeps_beside_work(throttle) -> None:
