@@ -194,10 +194,17 @@ def remove(database: Database, run: Run, retrying: Retrying) -> None:
     What people did to links and could not be carried back in their own transactions is carried back before.
     """
     waits = _waits()
+    is_there = False
 
     def has_mirror() -> bool:
         with database.transaction() as transaction:
             return "mirror" in run_store.find(transaction, run.id).plan
+
+    def carry_back() -> None:
+        nonlocal is_there
+        is_there = has_mirror()
+        if is_there:
+            _carry_back(database, run.id)
 
     def drop() -> None:
         if not has_mirror():
@@ -206,8 +213,8 @@ def remove(database: Database, run: Run, retrying: Retrying) -> None:
             drop_mirror(transaction)
             transaction.run("mirror_state.drop_late", run_id=run.id)
 
-    if has_mirror():
-        retrying(partial(_carry_back, database, run.id))
+    retrying(carry_back)
+    if is_there:
         _drop_one_by_one(database, retrying)
     retrying(drop)
 

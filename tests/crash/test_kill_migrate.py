@@ -28,15 +28,11 @@ OF_A_CHUNK = [
 #: Where two workers are killed: the sixth chunk is likely the other worker's.
 POINTS = [
     "after:runs.save_plan",
-    "after:themes.convert",
     "after:themes.convert#2",
     "before:runs.save_checkpoint#3",
-    "after:runs.save_checkpoint#2",
     "after:runs.save_checkpoint#4",
     "after:runs.save_checkpoint#6",
     "after:constraints.create_index",
-    "before:constraints.create_unique_index",
-    "after:constraints.set_usage_counts",
 ]
 
 

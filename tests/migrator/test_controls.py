@@ -180,7 +180,9 @@ def throttle(database_url, connection):
     told = []
     database = Database(database_url)
     yield (
-        Throttle(database, 1, token, ["public.song_tags"], StopSignal(), (told.append,), Controls(), lambda: None, workers=2),
+        Throttle(
+            database, 1, token, ["public.song_tags"], StopSignal(), (told.append,), Controls(), lambda: None, workers=2
+        ),
         told,
     )
     database.close()
