@@ -173,8 +173,13 @@ def _waits() -> Iterator[int]:
 
 def _drop_one_by_one(database: Database, retrying: Retrying, prefix: str = PREFIX) -> None:
     """Drop the triggers of mirrors, a table at a time, legacy tables first."""
-    with database.transaction() as transaction:
-        tables = mirrored_tables(transaction)
+    tables: list[tuple[str, str]] = []
+
+    def look() -> None:
+        with database.transaction() as transaction:
+            tables[:] = mirrored_tables(transaction)
+
+    retrying(look)
     for table in tables:
         retrying(partial(_drop_of, database, table, prefix, _waits()))
 
@@ -182,10 +187,6 @@ def _drop_one_by_one(database: Database, retrying: Retrying, prefix: str = PREFI
 def _drop_of(database: Database, table: tuple[str, str], prefix: str, waits: Iterator[int]) -> None:
     with database.waiting_at_most(next(waits)).transaction() as transaction:
         drop_triggers(transaction, table, prefix=prefix)
-
-
-def _carry_back(database: Database, run_id: int) -> None:
-    drain_back(database, run_id)
 
 
 def remove(database: Database, run: Run, retrying: Retrying) -> None:
@@ -204,7 +205,7 @@ def remove(database: Database, run: Run, retrying: Retrying) -> None:
         nonlocal is_there
         is_there = has_mirror()
         if is_there:
-            _carry_back(database, run.id)
+            drain_back(database, run.id)
 
     def drop() -> None:
         if not has_mirror():

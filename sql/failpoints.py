@@ -8,19 +8,13 @@ import os
 import signal
 import threading
 
-AFTER_ANY = "after:*"
-
 _lock = threading.Lock()
 _armed: tuple[str, int] | None = None
 _seen = 0
 
 
 def arm(spec: str | None) -> None:
-    """Arm one point: ``NAME`` for its first passing, ``NAME#K`` for its K-th, ``*#K`` for the K-th point of all.
-
-    ``after:*#K`` leaves out the points before: to the database, which is all that outlives a killed process, the point
-    before a statement is the one after the statement before.
-    """
+    """Arm one point: ``NAME`` for its first passing, ``NAME#K`` for its K-th, ``*#K`` for the K-th point of all."""
     global _armed, _seen
     name, _, nth = (spec or "").partition("#")
     _armed, _seen = (name, int(nth or 1)) if name else None, 0
@@ -35,7 +29,7 @@ def reach(name: str) -> None:
 def _count(name: str) -> None:
     global _seen  # noqa: PLW0603
     wanted, nth = _armed or ("", 0)
-    if wanted in ("*", name) or (wanted == AFTER_ANY and name.startswith("after:")):
+    if wanted in ("*", name):
         with _lock:
             _seen += 1
             if _seen == nth:

@@ -13,7 +13,7 @@ from tests.crash.state import SONGS, image, legacy, song_id
 ROLLED_BACK = [("rolled_back",)]
 
 #: How often the rollback of each half-done state is called again; a state is what the database holds, leases aside.
-TRIES_OF_A_STATE = 1
+TRIES_OF_A_STATE = 2
 
 
 @pytest.mark.slow

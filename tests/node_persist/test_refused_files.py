@@ -36,7 +36,7 @@ def forbid(connection: psycopg.Connection[Any], *names: str, table: str = "users
         connection.execute(f"CREATE TRIGGER forbid BEFORE INSERT ON {table} FOR EACH ROW EXECUTE FUNCTION forbid()")
 
 
-@pytest.mark.parametrize(("batch", "table"), [("5", "users"), ("100", "user_saved_tracks")])
+@pytest.mark.parametrize(("batch", "table"), [("5", "users"), ("100", "user_saved_tracks"), ("2", "users")])
 def test_refused_files(batch, table, store, connection, segue, snapshot) -> None:
     """The others are imported whole, with everything that they share; then all are, as in a clean run."""
     migrate = (
