@@ -200,14 +200,9 @@ def results(migrate, segue, connection, tmp_path, monkeypatch):
 def test_ways_of_loading_agree(results) -> None:
     """Chunks of any size, one worker or two, with keys in place or without: the same tables, accounts and digest."""
     first = results("--workers", "1", "--load", "fresh")
-    for arguments in (
-        ("fresh", "-b", "7"),
-        ("fresh", "--workers", "2", "-b", "2"),
-        ("live", "-b", "1"),
-        ("live", "-b", "1000"),
-        ("live", "--workers", "2"),
-    ):
-        assert first == results("--load", *arguments), arguments
+    for load in ("fresh", "live"):
+        for arguments in (("-b", "1"), ("-b", "7"), ("-b", "1000"), ("--workers", "2"), ("--workers", "2", "-b", "2")):
+            assert first == results("--load", load, *arguments), (load, arguments)
 
 
 def test_fresh_load_is_refused_beside_other_rows(migrate, connection, snapshot, tmp_path) -> None:
