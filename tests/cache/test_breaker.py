@@ -88,6 +88,7 @@ def state(cache: Cache) -> Any:
     return cache.stats().redis
 
 
+@pytest.mark.untraced
 def test_a_frozen_redis_costs_one_timeout(own_redis: RedisProcess, cache: Cache, clock: FakeClock) -> None:
     """It accepts connections and says nothing: one call waits for it, the next thousand do not; then it is back."""
     cache.get_or_load("a", "key", lambda: Loaded(1))

@@ -72,8 +72,10 @@ class Machine:
             "SEGUE_HOME": str(home / "segue"),
             "DATABASE_URL": url,
         }
+        # Who is to be taken for dead while it lives has a short lease; for all others a busy machine's pause is no death.
+        lease = 3 if stop_at[0] or network else 15
         call = {"arguments": arguments, "environment": environment, "home": str(home), "stop_at": stop_at}
-        self.pid = nursery.ask(**call, network=network)
+        self.pid = nursery.ask(**call, network=network, lease=lease)
 
     @property
     def is_running(self) -> bool:
@@ -150,7 +152,7 @@ def _serve() -> None:
 
 
 def _be(call: dict[str, Any]) -> None:
-    """Be a machine: small partitions, short leases and little patience, so that some hundred rows are work for three."""
+    """Be a machine: small partitions, a short lease and little patience, so that some hundred rows are work for three."""
     from migrator import claims, join, lease, source
     from migrator.cli import main
     from migrator.node_persist import manifest
@@ -158,7 +160,7 @@ def _be(call: dict[str, Any]) -> None:
 
     source.SMALLEST_PARTITION, manifest.SMALLEST_SHARE, claims.LEAST_CHUNKS = 20, 10, 1
     claims.POLL_SECONDS, claims.NEXT_CUT_SECONDS, join.POLL_SECONDS = 0.1, 0.1, 0.2
-    lease.LEASE_SECONDS, lease.HEARTBEAT_SECONDS = 3, 0.3
+    lease.LEASE_SECONDS, lease.HEARTBEAT_SECONDS = call["lease"], 0.3
     database.IDLE_SECONDS = 2
     signal.alarm(90)
     if call["network"]:

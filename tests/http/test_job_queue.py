@@ -89,11 +89,14 @@ def test_what_waits_is_seen(
     assert "job 1 (migrate themes, run 1) waits since 0 s and no worker lives" in message
 
     # The command that doctor names mends it; on a terminal the job is drawn until then.
-    process = segue_process("worker", "--once")
-    drawn = on_terminal(database_url, "status", "--watch")
+    waits, started = "job 1  migrate themes (run 1)  waits for a worker", []
+    drawn = on_terminal(
+        database_url, "status", "--watch", once=(waits, lambda: started.append(segue_process("worker", "--once")))
+    )
+    (process,) = started
     assert 0 == process.wait(timeout=30)
     process.communicate()
-    assert "job 1  migrate themes (run 1)  waits for a worker" in drawn
+    assert waits in drawn
     assert "complete" in drawn
     assert [] == segue("status", "--json").json["jobs"]
     assert [("ok", "none waits", "")] == findings("jobs")

@@ -4,6 +4,7 @@ import os
 import pty
 import subprocess
 import sys
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
 
@@ -12,8 +13,9 @@ import psycopg
 from tests.conftest import ROOT, Command
 
 
-def on_terminal(url: str, *arguments: str) -> str:
-    """Run `segue` on a terminal of its own and return all that it drew."""
+def on_terminal(url: str, *arguments: str, once: tuple[str, Callable[[], object]] = ("", lambda: None)) -> str:
+    """Run `segue` on a terminal of its own and return all that it drew; do something `once` a text was drawn."""
+    text, action = once
     mine, theirs = pty.openpty()
     environment = {**os.environ, "DATABASE_URL": url, "TERM": "xterm", "COLUMNS": "220", "LINES": "40"}
     with subprocess.Popen(
@@ -25,6 +27,9 @@ def on_terminal(url: str, *arguments: str) -> str:
         with suppress(OSError):  # the terminal is gone when its process is
             while part := os.read(mine, 65_536):
                 drawn += part
+                if text and text.encode() in drawn:
+                    text = ""
+                    action()
     os.close(mine)
     assert process.returncode == 0, drawn
     return drawn.decode()

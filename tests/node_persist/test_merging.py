@@ -150,6 +150,7 @@ def fill(store: Path, files: list[Any], names: list[str]) -> None:
         write(store, 0, name, value)
 
 
+@pytest.mark.untraced
 @pytest.mark.slow
 @settings(max_examples=15)
 @given(data=st.data())

@@ -142,6 +142,7 @@ def check_match(shown: str, match: tuple[tuple[int, int], ...]) -> None:
     assert flat[-1] <= len(shown)
 
 
+@pytest.mark.untraced
 @settings(max_examples=150)
 @given(cases())
 def test_answers_are_those_of_brute_force_and_groups_cover_what_changes(

@@ -65,6 +65,7 @@ def test_golden_file_is_worth_its_name() -> None:
     assert dict.fromkeys(BANDS, 5) == {band: min(5, first.count(band)) for band in BANDS}
 
 
+@pytest.mark.untraced
 @pytest.mark.parametrize("part", range(4))
 def test_golden_queries_follow_the_rules(part: int) -> None:
     """The brute-force scorer says the same, so the file cannot hold what the rules do not mean."""

@@ -193,6 +193,7 @@ def test_nothing_raises(raw: str) -> None:
     assert (problem(raw) is None) or isinstance(normalise(raw), str)
 
 
+@pytest.mark.untraced
 def test_every_character_is_a_fixed_point() -> None:
     """Each character alone, and between letters, keeps its comparison form for good."""
     raws = [raw for character in assigned() for raw in (character, f"a{character}B")]
@@ -259,6 +260,7 @@ def test_the_sql_holds_the_same_folding() -> None:
     assert case_folding.sql() in script("functions/normalise.sql")
 
 
+@pytest.mark.untraced
 def test_every_character_is_equal_on_the_server(connection: psycopg.Connection[Any], unknown: str) -> None:
     """Each character, alone, has the same three answers in Python and in PostgreSQL."""
     assert differences(connection, [character for character in assigned() if character not in set(unknown)]) == []
@@ -272,6 +274,7 @@ def test_only_an_older_server_knows_fewer_characters(connection: psycopg.Connect
     assert unknown == "\0" or is_older
 
 
+@pytest.mark.untraced
 @given(data=st.data())
 @on_server(150)
 def test_any_texts_are_equal_on_the_server(
@@ -281,6 +284,7 @@ def test_any_texts_are_equal_on_the_server(
     assert differences(connection, data.draw(st.lists(texts(unknown), min_size=20, max_size=60))) == []
 
 
+@pytest.mark.untraced
 def test_every_pair_of_troublemakers_is_equal_on_the_server(connection: psycopg.Connection[Any], unknown: str) -> None:
     """Any two nasty pieces side by side, between letters and between spaces, are equal on both sides."""
     nasty = [piece for piece in NASTY if not set(piece) & set(unknown)]
