@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
@@ -102,7 +103,7 @@ def _started(command: list[str], path: str, database_url: str) -> Iterator[Serve
             _wait(process, url + path)
             yield Served(url, process.pid, time.monotonic() - started)
         finally:
-            process.terminate()
+            process.send_signal(signal.SIGINT)  # at SIGTERM it would answer for some seconds more, for balancers
 
 
 def _wait(process: "subprocess.Popen[str]", url: str, seconds: float = 120) -> None:

@@ -63,9 +63,9 @@ def shell(bare_url: str, tmp_path: Path) -> Iterator[Shell]:
         with suppress(psutil.NoSuchProcess, ValueError):
             process = psutil.Process(int(started.read_text()))
             family = [process, *process.children(recursive=True)]
-            process.terminate()
-            for left in psutil.wait_procs(family, timeout=5)[1]:
-                left.kill()
+            for member in family:
+                member.kill()
+            psutil.wait_procs(family, timeout=5)
 
 
 def steps(page: str) -> Iterator[tuple[Block, Block | None]]:
