@@ -12,9 +12,12 @@ from typing import TYPE_CHECKING
 
 import click
 
-from migrator.commands.session import Session, print_json
 from migrator.errors import Exit
-from sql import failpoints
+from migrator.loading import without_collection
+
+with without_collection():
+    from migrator.commands.session import Session, print_json
+    from sql import failpoints
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoints
@@ -57,11 +60,12 @@ class Commands(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Return a command, one of our own before another package's; None when nobody has it."""
-        if place := OWN.get(cmd_name):
-            module, _, attribute = place.partition(":")
-            return _checked(getattr(import_module(f"migrator.commands.{module}"), attribute), place)
-        for point in _plug_ins().select(name=cmd_name):
-            return _checked(point.load(), point.value)
+        with without_collection():
+            if place := OWN.get(cmd_name):
+                module, _, attribute = place.partition(":")
+                return _checked(getattr(import_module(f"migrator.commands.{module}"), attribute), place)
+            for point in _plug_ins().select(name=cmd_name):
+                return _checked(point.load(), point.value)
         return None
 
 

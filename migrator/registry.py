@@ -9,6 +9,7 @@ from types import ModuleType
 
 from migrator import migrations
 from migrator.errors import UnknownName, UsageError
+from migrator.loading import without_collection
 from migrator.migration import Migration
 
 
@@ -21,10 +22,11 @@ def discover(extra: Path | None = None) -> dict[str, Migration]:
     Raises:
         UsageError: two files define one name, or `extra` is not a directory.
     """
-    modules = [
-        importlib.import_module(f"{migrations.__name__}.{item.name}")
-        for item in pkgutil.iter_modules(migrations.__path__)
-    ]
+    with without_collection():
+        modules = [
+            importlib.import_module(f"{migrations.__name__}.{item.name}")
+            for item in pkgutil.iter_modules(migrations.__path__)
+        ]
     if extra is not None:
         if not extra.is_dir():
             raise UsageError(f"SEGUE_MIGRATIONS: {extra} is not a directory")

@@ -1,5 +1,6 @@
 """One PostgreSQL for the test session, a fresh database from a template for every test, and the command line."""
 
+import gc
 import json
 import os
 import shutil
@@ -33,6 +34,12 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 settings.load_profile("suite")
+
+
+def pytest_collection_finish() -> None:
+    """Keep the garbage collector from walking through all modules and tests again and again."""
+    gc.collect()
+    gc.freeze()
 
 
 @dataclass(frozen=True)
