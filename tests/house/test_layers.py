@@ -20,7 +20,8 @@ ALLOWED = {
 
 #: Layers inside migrator, lowest first; a file imports only from layers at or below its own.
 MIGRATOR_LAYERS = (
-    {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"} | {"controls", "loading"},
+    {"errors", "states", "events", "digest", "stop", "chunk_size", "text_lines", "token_keys"}
+    | {"controls", "loading"},
     {"source", "divisible", "retry", "migration", "request", "erasures"} | {"accounting"},
     {"run_store", "vocabulary", "preflight", "links", "guards", "catalog", "aside", "table_rows", "locked_rows"}
     | {"cleanup_record", "gone_source"},

@@ -29,9 +29,16 @@ def test_a_command_is_loaded_without_collections() -> None:
 def test_collection_is_as_it_was() -> None:
     """After the block, also after one that raises; nothing is frozen when nothing was loaded."""
     frozen = gc.get_freeze_count()
-    with pytest.raises(ImportError), without_collection():
-        assert not gc.isenabled()
-        raise ImportError("no such module")
+    seen = []
+
+    def load() -> None:
+        with without_collection():
+            seen.append(gc.isenabled())
+            raise ImportError("no such module")
+
+    with pytest.raises(ImportError, match="no such module"):
+        load()
+    assert [False] == seen
     assert gc.isenabled()
     assert frozen == gc.get_freeze_count()
     gc.disable()
