@@ -3,7 +3,7 @@
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import accumulate, pairwise
 from typing import Any
 
 from psycopg import sql as psql
@@ -29,6 +29,10 @@ MOST_BYTES = 16_000_000
 
 #: A partition smaller than this is not worth a worker; one larger makes validation's snapshots long.
 SMALLEST_PARTITION, LARGEST_PARTITION = 20_000, 2_000_000
+
+#: Of all rows, and in how many partitions a worker: what is left for the end, in smaller and smaller pieces, so that
+#: workers that are not equally fast end at about the same time (guided self-scheduling, Polychronopoulos & Kuck 1987).
+TAIL = ((1 / 8, 1), (1 / 8, 2))
 
 
 @dataclass(frozen=True)
@@ -191,13 +195,12 @@ class TableSource:
         return psql.SQL(" AND ").join(parts) if parts else psql.SQL("true")
 
     def cut(self, transaction: Transaction, run_id: int, total: int, workers: int) -> list[KeyRange]:  # noqa: ARG002
-        """Cut the keys into ranges of about equal size, one per worker or more; the last one is open."""
-        parts = max(min(workers, total // SMALLEST_PARTITION), -(-total // LARGEST_PARTITION), 1)
-        if parts == 1:
+        """Cut the keys into ranges, one per worker or more, and smaller ones at the end; the last one is open."""
+        cuts_at = shares(total, workers)
+        if not cuts_at:
             return [KeyRange()]
-        shares = [number / parts for number in range(1, parts)]
         percent = _percent(total)
-        cuts = transaction.one("source.cut_keys", self.fragments, shares=shares, percent=percent)["cuts"] or []
+        cuts = transaction.one("source.cut_keys", self.fragments, shares=cuts_at, percent=percent)["cuts"] or []
         bounds = [None, *dict.fromkeys(cuts), None]
         return [KeyRange(after, upto) for after, upto in pairwise(bounds)]
 
@@ -224,6 +227,17 @@ class TableSource:
             if is_wanted:
                 conditions.append(compose(f"source.{name}", {**self.fragments, "column": self.fragments["key"]}))
         return {**self.fragments, "conditions": psql.SQL(" AND ").join(conditions)}
+
+
+def shares(total: int, workers: int) -> list[float]:
+    """Return where a table is cut, as parts of its rows from 0 to 1, both left out."""
+    workers = min(workers, total // SMALLEST_PARTITION)
+    even = max(workers, -(-total // LARGEST_PARTITION), 1)
+    tail = TAIL if workers > 1 else ()
+    sizes = [(1 - sum(share for share, _ in tail)) / even] * even
+    for share, pieces in tail:
+        sizes += [share / (pieces * workers)] * (pieces * workers)
+    return list(accumulate(sizes))[:-1]
 
 
 def _percent(total: int) -> float:

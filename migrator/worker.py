@@ -125,17 +125,17 @@ class Work:
         in_parallel(workers, [self._work] * workers, self.stop)
 
     def _work(self) -> None:
+        size = ChunkSize(0, is_fixed=self.batch_size is not None, largest=self.most_held or LARGEST)
         with self.chunks() as convert:
             while (share := self.desk.take()) is not None:
+                # What a worker has learnt holds for its next partition, too.
+                size.size = size.size or self.batch_size or min(share.chunk_size, size.largest)
                 try:
-                    self._convert(share, convert)
+                    self._convert(share, size, convert)
                 finally:
                     self.desk.done(share)
 
-    def _convert(self, share: Share, convert: Convert) -> None:
-        most = self.most_held or LARGEST
-        first = self.batch_size or min(share.chunk_size, most)
-        size = ChunkSize(first, is_fixed=self.batch_size is not None, largest=most)
+    def _convert(self, share: Share, size: ChunkSize, convert: Convert) -> None:
         is_done = False
         while not is_done:
             self.throttle.enter()

@@ -15,6 +15,9 @@ from types import TracebackType
 
 ROOT = Path(__file__).parent.parent.parent
 
+#: Rows that are worth a worker here: a tenth of what they are elsewhere.
+SMALLEST_PARTITION = 2_000
+
 #: A child that hangs is ended by SIGALRM, which no test takes for the SIGKILL that it waits for.
 CHILD_SECONDS = 90
 
@@ -49,9 +52,11 @@ class Zygote:
 def _serve() -> None:
     import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401 - imported late by SQLAlchemy otherwise
 
+    from migrator import source
     from migrator.cli import OWN, segue
     from tags import starter
 
+    source.SMALLEST_PARTITION = SMALLEST_PARTITION
     starter.load()
     for name in OWN:  # so that children need not import it
         segue.get_command(None, name)
