@@ -1,8 +1,10 @@
 """The life of a run: claim or create it, plan, convert, finish, prove, close."""
 
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TypeVar
@@ -13,6 +15,7 @@ from migrator import mirroring, repair, run_store
 from migrator.choice import choose_run, is_still_true, reread
 from migrator.chunk_size import FIRST_SIZE
 from migrator.claims import offer, send_home
+from migrator.controls import Controls
 from migrator.errors import LeaseLost, Stopped
 from migrator.events import Compared, Observer, PhaseStarted, RunClosed, tell
 from migrator.lease import Lease
@@ -57,6 +60,8 @@ class Runner:
         self.stop = stop
         self.observers = observers
         self._run_id, self._token = 0, ""
+        self._nice = 0.0
+        self._turn: AbstractContextManager[object] = nullcontext()
         self.outcome: Outcome | None = None
         self._started = 0.0
 
@@ -85,6 +90,7 @@ class Runner:
         """Take the run's lease and do what is left to do; raises what `migrate` does."""
         self._mirroring = mirror or mirroring.Mirroring(self.database, step, run, self.request.mirror)
         self._run_id, self._started = run.id, self._started or time.monotonic()
+        self._go_easy(Controls.of(run.row["controls"]).changed(self.request.controls))
         with Lease(self.database, run, self.stop, is_exclusive=False) as lease:
             self._token = lease.token
             try:
@@ -115,6 +121,12 @@ class Runner:
         outcome.seconds = time.monotonic() - self._started
         return outcome
 
+    def _go_easy(self, controls: Controls) -> None:
+        """With `nice`, what is no chunk rests like chunks, one step at a time, and uses one server process."""
+        self._nice = controls.nice
+        self._turn = threading.Lock() if controls.nice else nullcontext()
+        self.database = self.database.in_parallel(is_allowed=not controls.nice)
+
     # -- the phases
 
     def _work(self, step: Step, run: Run, lease: Lease, outcome: Outcome) -> None:
@@ -124,7 +136,9 @@ class Runner:
         else:
             self._convert(step, self._mirror(self._plan(step, run, lease), lease), lease)
             self._move(run, lease, RunState.VALIDATING)
-        context = self._reread(run).context
+        now = self._reread(run)
+        context = now.context
+        self._go_easy(Controls.of(now.row["controls"]))
         self._finish(step, context)
         self._prove(step, run, context, lease, outcome)
 
@@ -243,13 +257,17 @@ class Runner:
             run_store.require_lease(transaction, self._run_id, self._token)
             action(transaction)
 
-        self._retrying(self._run_id, lambda: self._in_transaction(fenced))
+        with self._turn:
+            started = time.monotonic()
+            self._retrying(self._run_id, lambda: self._in_transaction(fenced))
+            self.stop.sleep(self._nice * (time.monotonic() - started))
 
     def _compare(self, step: Step, context: Context) -> Validation:
         with self.database.transaction() as transaction:
             partitions = run_store.partitions(transaction, context.run_id)
         is_quick = self.request.validation == "quick"
-        return compare(self.database, step, context, partitions, self.request.workers, self.stop, quick=is_quick)
+        workers = 1 if self._nice else self.request.workers
+        return compare(self.database, step, context, partitions, workers, self.stop, quick=is_quick)
 
     # -- small things
 

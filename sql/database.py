@@ -141,6 +141,7 @@ class Database:
     def __init__(self, url: str, *, lock_timeout_ms: int = 5_000, application_name: str = "segue") -> None:
         self.url = _driver_url(url)
         self.lock_timeout_ms = lock_timeout_ms
+        self.is_serial = False
         self._open: set[psycopg.Connection[Any]] = set()
         self._guard = threading.Lock()
         self.engine: Engine = create_engine(
@@ -183,7 +184,10 @@ class Database:
                 transaction = Transaction(connection)
                 transaction.run("session.begin_repeatable_read" if repeatable_read else "session.begin_read_committed")
                 transaction.run(
-                    "session.bound_waits", lock_timeout=f"{self.lock_timeout_ms}ms", idle_timeout=f"{IDLE_SECONDS}s"
+                    "session.bound_waits",
+                    lock_timeout=f"{self.lock_timeout_ms}ms",
+                    idle_timeout=f"{IDLE_SECONDS}s",
+                    parallel="0" if self.is_serial else None,
                 )
                 yield transaction
                 failpoints.reach("before:commit")
@@ -193,6 +197,12 @@ class Database:
         """Return this database, on the same connections, with another bound on waits for locks."""
         other = copy(self)
         other.lock_timeout_ms = lock_timeout_ms
+        return other
+
+    def in_parallel(self, *, is_allowed: bool) -> "Database":
+        """Return this database, on the same connections; a statement may use several server processes, or only one."""
+        other = copy(self)
+        other.is_serial = not is_allowed
         return other
 
     @contextmanager

@@ -13,6 +13,12 @@ SELECT
     set_config('jit', 'off', true),
     set_config('work_mem', '64MB', true),
     set_config('maintenance_work_mem', '256MB', true),
+    set_config(
+        'max_parallel_workers_per_gather', coalesce(%(parallel)s, current_setting('max_parallel_workers_per_gather')), true
+    ),
+    set_config(
+        'max_parallel_maintenance_workers', coalesce(%(parallel)s, current_setting('max_parallel_maintenance_workers')), true
+    ),
     set_config('timezone', 'UTC', true),
     set_config('segue.writes', 'own', true)
 

@@ -17,6 +17,10 @@ MIGRATE = ("migrate", "--batch-size", "12", "--json", "--workers")
 #: A resume at each half-done state is tried this often; a state is what the database holds, times and leases aside.
 TRIES_OF_A_STATE = 2
 
+#: Half-done states that a sweep meets at least: one a commit that changes something, but for two of the last ones, which
+#: two threads make, so that one may hide the other's.
+STATES = 11
+
 #: Before and after every statement of the second chunk.
 OF_A_CHUNK = [
     f"{side}:{name}#2"
@@ -113,7 +117,7 @@ def test_kill_at_every_boundary(songs, connection, database_url, copy_of, sweep,
         return kills.attempt(zygote, boundary(number, *OF_A_CHUNK), tries=tries)
 
     assert sweep(attempt) > 35
-    assert len(kills.tries) > 12
+    assert len(kills.tries) >= STATES
 
 
 @pytest.mark.slow
@@ -130,7 +134,7 @@ def test_kill_at_every_boundary_of_a_live_load(songs, connection, database_url, 
     kills = Kills(database_url, (*MIGRATE, "1", "--load", "live"), copy_of, zygotes[0])
 
     assert sweep(lambda zygote, number: kills.attempt(zygote, boundary(number, *OF_A_CHUNK), tries=1)) > 35
-    assert len(kills.tries) > 12
+    assert len(kills.tries) >= STATES
 
 
 @pytest.mark.slow

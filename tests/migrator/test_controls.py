@@ -263,3 +263,25 @@ def test_nice_sleeps_beside_work(throttle) -> None:
     started = time.monotonic()
     gate.rest(10)
     assert time.monotonic() - started < 3
+
+
+@pytest.mark.parametrize(("nice", "processes"), [("0", ["2"]), ("1", ["0"])])
+def test_a_nice_run_builds_indexes_alone(nice, processes, segue, songs, connection) -> None:
+    """With `nice`, planning and closing use one server process each, and two builds never run at a time."""
+    songs([(f"00000000-0000-0000-0000-{number:012}", ["Hope"]) for number in range(50)])
+    connection.execute("CREATE TABLE built (workers text, at timestamptz, until timestamptz)")
+    connection.execute(
+        "CREATE FUNCTION note_build() RETURNS event_trigger LANGUAGE plpgsql AS $$ BEGIN"
+        " INSERT INTO built SELECT current_setting('max_parallel_maintenance_workers'), now(), clock_timestamp()"
+        " FROM pg_event_trigger_ddl_commands() WHERE object_identity LIKE '%.song_tags%';"
+        " PERFORM pg_sleep(0.05); END $$"
+    )
+    connection.execute(
+        "CREATE EVENT TRIGGER note_build ON ddl_command_end WHEN TAG IN ('CREATE INDEX') EXECUTE FUNCTION note_build()"
+    )
+    assert 0 == segue("migrate", "--nice", nice, "--load", "fresh").code
+    built = connection.execute("SELECT workers, at, until FROM built ORDER BY at").fetchall()
+    assert 2 == len(built)
+    assert processes == sorted({workers for workers, _, _ in built})
+    if nice == "1":
+        assert built[0][2] < built[1][1]
