@@ -1,5 +1,6 @@
 """Converting rows again: edits that users made while the run went on, mismatches, and quarantine retries."""
 
+import math
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -95,30 +96,35 @@ def catch_up(database: Database, step: Step, context: Context, token: str, *, is
 
     A range whose source digest is still the one that its chunks recorded needs no second look, unless `is_forced`
     says that more than the source may have changed. A range is done when one snapshot shows no difference and gives
-    its new totals. Where users never stop writing that moment may not come; after `MOST_ROUNDS` every edit from
-    before the last look is in, and the range keeps its old source digest, so that the next `migrate` looks again.
+    its new totals. Where users never stop writing that moment may not come; after `MOST_ROUNDS`, or when a look finds
+    more than half as many as the one before it, every edit from before the last look is in, and the range keeps its
+    old source digest, so that the next `migrate` looks again.
     """
     drain(database, step, context, token)
     caught_up = 0
     for partition in partitions_of(database, context):
-        must_look = is_forced
+        must_look, is_settled, before = is_forced, False, math.inf
         for _ in range(MOST_ROUNDS):
             with database.transaction(repeatable_read=True) as transaction:
                 recorded = run_store.partition(transaction, context.run_id, partition.ordinal).source
                 is_same = step.source_digest(transaction, partition.within) == recorded
                 if is_same and not must_look:
+                    is_settled = True
                     break
                 rest = aside.sound(transaction, context, partition.within)
                 found = step.changed(transaction, context, rest, MOST_KEYS)
                 found += aside.stale(transaction, step, context, partition.within)
                 if not found:
                     _restate(transaction, step, context, partition, token)
+                    is_settled = True
                     break
             keys = list(dict.fromkeys(mismatch.key for mismatch in found))
             reconvert(database, step, context, keys, token)
             caught_up += len(keys)
-            must_look = True
-        else:
+            if 2 * len(keys) > before:
+                break
+            must_look, before = True, len(keys)
+        if not is_settled:
             with database.transaction(repeatable_read=True) as transaction:
                 _restate(transaction, step, context, partition, token, source=partition.source)
     if caught_up and not step.source.is_table:

@@ -35,17 +35,17 @@ WITH expected AS MATERIALIZED ({expected}),
 
 -- EXCEPT and not an outer join: the planner takes the expected rows for few and would loop over them for every link.
 missing AS (
-    SELECT expected.k::text COLLATE "C" AS key, expected.tag_id FROM expected WHERE expected.outcome = 'tag'
+    SELECT expected.k {in_one_order} AS key, expected.tag_id FROM expected WHERE expected.outcome = 'tag'
     EXCEPT
-    SELECT link.song_id::text COLLATE "C", link.tag_id FROM {song_tags} AS link WHERE {link_in_range}
+    SELECT link.song_id {in_one_order}, link.tag_id FROM {song_tags} AS link WHERE {link_in_range}
 ),
 
 extra AS (
-    SELECT link.song_id::text COLLATE "C" AS key, link.tag_id
+    SELECT link.song_id {in_one_order} AS key, link.tag_id
     FROM {song_tags} AS link
     WHERE link.run_id = %(run_id)s AND {link_in_range}
     EXCEPT
-    SELECT expected.k::text COLLATE "C", expected.tag_id FROM expected WHERE expected.outcome = 'tag'
+    SELECT expected.k {in_one_order}, expected.tag_id FROM expected WHERE expected.outcome = 'tag'
 ),
 
 quarantined AS (
@@ -70,8 +70,8 @@ quarantined AS (
 
 SELECT key, problem
 FROM (
-    SELECT key, 'missing link to tag ' || coalesce(tag_id::text, '(no such tag)') AS problem FROM missing
-    UNION ALL SELECT key, 'extra link to tag ' || tag_id::text FROM extra
+    SELECT key::text COLLATE "C" AS key, 'missing link to tag ' || coalesce(tag_id::text, '(no such tag)') AS problem FROM missing
+    UNION ALL SELECT key::text COLLATE "C", 'extra link to tag ' || tag_id::text FROM extra
     UNION ALL SELECT key, problem FROM quarantined
 ) AS found
 ORDER BY key, problem
@@ -136,4 +136,19 @@ LEFT JOIN (
     ) AS by_synonym ON by_synonym.synonym = said.normalized
 ) AS word ON word.raw = element.raw AND element.is_text
 LEFT JOIN {tags} AS tag ON tag.normalized_name = word.canonical
+GROUP BY 1, 2, 3
+
+-- name: mapped_pairs
+-- The writer's reading of the source, by the run's own vocabulary: enough to see which songs were edited since. A text
+-- that it does not know asks for a link that cannot be there.
+WITH page AS NOT MATERIALIZED ({page})
+
+SELECT
+    element.k,
+    CASE WHEN element.is_text THEN coalesce(word.outcome, 'tag') ELSE 'quarantine' END AS outcome,
+    word.tag_id,
+    count(*) AS n
+FROM {exploded} AS element
+LEFT JOIN segue.vocabulary AS word
+    ON word.run_id = %(run_id)s AND word.raw = coalesce(element.raw, '') AND element.is_text
 GROUP BY 1, 2, 3

@@ -93,6 +93,7 @@ def fragments_for(step) -> dict[str, psql.Composable]:
         "texts": psql.Identifier("segue_texts"),
         "words": psql.Identifier("segue_words"),
         "among_others": compose("vocabulary.among_others"),
+        "in_one_order": psql.SQL(""),
     }
     fragments["sizes"] = compose("source.page_of_sizes", fragments)
     return {**fragments, "expected": compose("themes_image.expected_pairs", fragments)}
