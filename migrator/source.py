@@ -30,9 +30,10 @@ MOST_BYTES = 16_000_000
 #: A partition smaller than this is not worth a worker; one larger makes validation's snapshots long.
 SMALLEST_PARTITION, LARGEST_PARTITION = 20_000, 2_000_000
 
-#: Of all rows, and in how many partitions a worker: what is left for the end, in smaller and smaller pieces, so that
-#: workers that are not equally fast end at about the same time (guided self-scheduling, Polychronopoulos & Kuck 1987).
-TAIL = ((1 / 8, 1), (1 / 8, 2))
+#: The part of all rows that is left for the end, in one small piece a worker, so that workers that are not equally fast
+#: end at about the same time. More and smaller pieces would do that better (guided self-scheduling), but validation
+#: reads the texts of each piece anew.
+TAIL = 1 / 8
 
 
 @dataclass(frozen=True)
@@ -195,7 +196,7 @@ class TableSource:
         return psql.SQL(" AND ").join(parts) if parts else psql.SQL("true")
 
     def cut(self, transaction: Transaction, run_id: int, total: int, workers: int) -> list[KeyRange]:  # noqa: ARG002
-        """Cut the keys into ranges, one per worker or more, and smaller ones at the end; the last one is open."""
+        """Cut the keys into ranges, one per worker or more, and a small one each for the end; the last one is open."""
         cuts_at = shares(total, workers)
         if not cuts_at:
             return [KeyRange()]
@@ -233,11 +234,8 @@ def shares(total: int, workers: int) -> list[float]:
     """Return where a table is cut, as parts of its rows from 0 to 1, both left out."""
     workers = min(workers, total // SMALLEST_PARTITION)
     even = max(workers, -(-total // LARGEST_PARTITION), 1)
-    tail = TAIL if workers > 1 else ()
-    sizes = [(1 - sum(share for share, _ in tail)) / even] * even
-    for share, pieces in tail:
-        sizes += [share / (pieces * workers)] * (pieces * workers)
-    return list(accumulate(sizes))[:-1]
+    tail = [TAIL / workers] * workers if workers > 1 else []
+    return list(accumulate([(1 - sum(tail)) / even] * even + tail))[:-1]
 
 
 def _percent(total: int) -> float:
