@@ -6,6 +6,7 @@ import uuid
 
 import psycopg
 
+from sql import failpoints
 from tags.normalise import normalise
 
 WORDS = ("Hope", "Grace", "Xmas", "christmas", " GRACE", "Joy", "Faith", "", "Advent")
@@ -148,3 +149,32 @@ def test_an_older_run_is_not_pulled_from_under_a_newer_one(segue, songs, connect
     assert both == snapshot()
     assert [0, 0] == [segue("rollback").code, segue("rollback").code]
     assert before == snapshot()
+
+
+def test_users_who_never_stop_do_not_hold_a_run_for_ever(segue, songs, links, connection, monkeypatch) -> None:
+    """When a look finds no fewer edits than the one before, the run ends; what it has seen is in, the rest comes later."""
+    songs([(key(number), ["Hope"]) for number in range(1, 101)])
+    looks = 0
+
+    def edit_after_each_look(point: str) -> None:
+        nonlocal looks
+        if point == "before:themes_image.find_differences":
+            looks += 1
+        if point in ("before:themes.convert", "after:themes_image.find_differences"):
+            connection.execute(
+                "UPDATE songs SET themes = ARRAY['Joy', %s] WHERE id = ANY(%s)",
+                [f"look {looks}", [key(10 * looks + number) for number in range(1, 6)]],
+            )
+
+    monkeypatch.setattr(failpoints, "reach", edit_after_each_look)
+    first = segue("migrate", "--workers", "1", "--json")
+    monkeypatch.undo()
+    assert (0, 2) == (first.code, looks)
+    assert 5 <= first.json["caught_up"] <= 15
+    assert due(connection) != links()
+
+    second = segue("migrate", "--json")
+    assert 0 == second.code
+    assert 5 <= second.json["caught_up"]
+    assert due(connection) == links()
+    assert 0 == segue("validate").code
