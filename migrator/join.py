@@ -10,11 +10,12 @@ from migrator.errors import LeaseLost, MigratorError, Refused, Stopped
 from migrator.events import Observer, PhaseStarted, tell
 from migrator.lease import Lease
 from migrator.migration import Step
+from migrator.outcome import Outcome
 from migrator.preflight import preflight
 from migrator.request import Request
 from migrator.retry import retrying
 from migrator.run_store import Run
-from migrator.runner import Outcome, Runner
+from migrator.runner import Runner
 from migrator.set_controls import change_controls
 from migrator.states import UNDER_WAY, RunState
 from migrator.stop import StopSignal

@@ -7,9 +7,9 @@ from migrator import run_store
 from migrator.digest import ALGORITHM, Digest
 from migrator.dry_run import Rehearsal
 from migrator.migration import Counts, Mismatch, Step
+from migrator.outcome import Outcome
 from migrator.removal import RolledBack
 from migrator.run_store import Run
-from migrator.runner import Outcome
 from migrator.states import RunState
 from sql.database import Database, Row, Transaction
 

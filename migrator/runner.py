@@ -5,7 +5,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from migrator.events import Compared, Observer, PhaseStarted, RunClosed, tell
 from migrator.lease import Lease
 from migrator.migration import Context, Step
 from migrator.outage import give_way
+from migrator.outcome import Outcome
 from migrator.preflight import preflight
 from migrator.request import Request
 from migrator.retry import retrying
@@ -35,20 +36,6 @@ from sql.database import Database, Transaction
 Result = TypeVar("Result")
 
 
-@dataclass
-class Outcome:
-    """What became of the request; `report.migrate_report` turns it into the JSON of the command line."""
-
-    run_id: int
-    status: RunState
-    is_resumed: bool = False
-    is_unchanged: bool = False
-    has_joined: bool = False
-    caught_up: int = 0
-    validation: Validation | None = None
-    seconds: float = 0.0
-
-
 class Runner:
     """Runs one request; the object lives as long as the command."""
 
@@ -59,8 +46,7 @@ class Runner:
         self.request = request
         self.stop = stop
         self.observers = observers
-        self._run_id, self._token = 0, ""
-        self._nice = 0.0
+        self._run_id, self._token, self._nice = 0, "", 0.0
         self._turn: AbstractContextManager[object] = nullcontext()
         self.outcome: Outcome | None = None
         self._started = 0.0
@@ -136,11 +122,10 @@ class Runner:
         else:
             self._convert(step, self._mirror(self._plan(step, run, lease), lease), lease)
             self._move(run, lease, RunState.VALIDATING)
-        now = self._reread(run)
-        context = now.context
-        self._go_easy(Controls.of(now.row["controls"]))
-        self._finish(step, context)
-        self._prove(step, run, context, lease, outcome)
+        run = self._reread(run)
+        self._go_easy(Controls.of(run.row["controls"]))
+        self._finish(step, run.context)
+        self._prove(step, run, run.context, lease, outcome)
 
     def _refresh(self, step: Step, run: Run, lease: Lease) -> None:
         """Take in what changed beside the source since the run was completed, and have every row looked at again."""

@@ -18,10 +18,11 @@ from migrator.events import Observer
 from migrator.join import Joiner
 from migrator.migration import Migration, Step
 from migrator.mirroring import DIRECTIONS
+from migrator.outcome import Outcome
 from migrator.progress import observing
 from migrator.request import Limits, Request, with_defaults
 from migrator.retry import ATTEMPTS, retrying
-from migrator.runner import Outcome, Runner
+from migrator.runner import Runner
 from migrator.states import RunState
 from migrator.stop import StopSignal
 from sql.database import Database

@@ -11,11 +11,12 @@ from migrator import dry_run, run_store
 from migrator.errors import Exit, Stopped
 from migrator.events import Observer
 from migrator.lease import LEASE_SECONDS
+from migrator.outcome import Outcome
 from migrator.rehearsing.child import run_child
 from migrator.rehearsing.writers import Writers
 from migrator.request import Request
 from migrator.rollback import Rollback
-from migrator.runner import Outcome, Runner
+from migrator.runner import Runner
 from migrator.source import TableSource
 from migrator.states import RunState
 from migrator.stop import StopSignal

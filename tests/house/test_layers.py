@@ -40,7 +40,7 @@ MIGRATOR_LAYERS = (
     | {"themes_mirror", "mirroring", "themes_mirror_back", "mirror_late"}
     | {"bisection", "outage"},
     {"worker", "worker_process", "work", "removal", "set_controls", "jobs", "job_queue", "measures"},
-    {"migrations", "validation", "choice"},
+    {"migrations", "validation", "choice", "outcome"},
     {"repair", "vocabulary_preview", "checkup"},
     {"runner", "rollback", "registry", "progress", "personal_data"} | {"cleanup"},
     {"dry_run", "join"},
