@@ -135,7 +135,7 @@ def migration_options(function: Callable[..., Any]) -> Callable[..., Any]:
     envvar="SEGUE_NICE",
     show_envvar=True,
     metavar="R",
-    help="Sleep R times as long as each chunk took; the same as --set nice=R.",
+    help="Sleep R times as long as each chunk and closing step took; the same as --set nice=R.",
 )
 @click.option(
     "--set",
