@@ -83,6 +83,11 @@ class LogLost:
 
 
 @dataclass(frozen=True, slots=True)
+class TriggersLost:
+    """Triggers were away for a time, so what this process knows may lack something and is built anew."""
+
+
+@dataclass(frozen=True, slots=True)
 class ConnectionChanged:
     """A follower lost the database, or has it again."""
 
@@ -102,7 +107,7 @@ class Failed:
     error: Exception
 
 
-Event = Relayed | LeadershipChanged | Applied | Proven | Rebuilt | LogLost | ConnectionChanged | Failed
+Event = Relayed | LeadershipChanged | Applied | Proven | Rebuilt | LogLost | TriggersLost | ConnectionChanged | Failed
 Observer = Callable[[Event], None]
 
 

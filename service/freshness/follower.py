@@ -17,10 +17,12 @@ from service.freshness.change_log import ChangeLog, LogLost
 from service.freshness.events import Observer, tell
 from service.freshness.keeping import MOST_KEYS, Keeping
 from service.freshness.served import Served, ServedSongs, ServedTags, State
+from service.freshness.trigger_watch import TriggerWatch
 from service.freshness.waker import Waker
 from service.search.index import SongIndex
 from service.suggest.index import REBUILD_DELTA
 from sql.database import Database, Row, Transaction
+from sql.schema.serving import CannotFollow
 
 #: How often it looks, whatever it hears; a notification only makes it look at once.
 POLL_SECONDS = 0.5
@@ -40,6 +42,7 @@ class Follower:
         number: of a change that the state's indexes surely know, read (`current_number`) before loading them; None:
             that of the state's index, or when there is none the newest.
         load_songs: loads the songs' index; None: songs are not followed.
+        triggers: looked after; None: they are taken for granted.
         observers: of what happens; called in the follower's thread.
         poll_seconds: how often it looks.
         most_changes: an index of tags with more changes on top is built anew.
@@ -53,6 +56,7 @@ class Follower:
         *,
         number: int | None = None,
         load_songs: Callable[[], SongIndex] | None = None,
+        triggers: TriggerWatch | None = None,
         observers: tuple[Observer, ...] = (),
         poll_seconds: float = POLL_SECONDS,
         most_changes: int = REBUILD_DELTA,
@@ -61,6 +65,7 @@ class Follower:
         if load_songs is not None:
             served.append(ServedSongs(database, schema, state, load_songs))
         self._database = database
+        self._triggers = triggers
         self._observers = observers
         self._poll_seconds = poll_seconds
         self._kept = [Keeping(each, observers, self.wake) for each in served]
@@ -144,6 +149,8 @@ class Follower:
         if self._is_listening:
             connection.add_notify_handler(self._hear)
             session.run("outbox.listen")
+        if self._triggers is not None:
+            self._triggers.look_soon()
         self._is_connected = True
         tell(self._observers, events.ConnectionChanged(is_connected=True))
 
@@ -159,6 +166,7 @@ class Follower:
 
     def _turn(self, session: Transaction) -> None:
         """Look once: apply what is new, look after builds, and tell how it stands."""
+        must_start_over = self._were_triggers_away(session)
         looked_at = time.monotonic()
         state = session.one("outbox.read_state")
         newest = state["number"]
@@ -169,12 +177,25 @@ class Follower:
                 self._apply(changes, state["now"], looked_at)
         except LogLost:
             tell(self._observers, events.LogLost(self._log.number, newest))
+            must_start_over = True
+        if must_start_over:
             self._log = ChangeLog(newest)
             for kept in self._kept:
                 kept.start_over(newest)
         for kept in self._kept:
             kept.look_after_build(self._log.number, partial(_replay, session))
         self._prove(state, looked_at)
+
+    def _were_triggers_away(self, session: Transaction) -> bool:
+        """Tell whether triggers were away; while they are, nothing is proven fresh."""
+        try:
+            were_away = self._triggers is not None and self._triggers.were_away(session)
+        except CannotFollow as error:
+            tell(self._observers, events.Failed("follow", error))
+            return False
+        if were_away:
+            tell(self._observers, events.TriggersLost())
+        return were_away
 
     def _apply(self, changes: list[Row], now: datetime, looked_at: float) -> None:
         for kept in self._kept:
@@ -190,7 +211,8 @@ class Follower:
         waited = max((state["now"] - state["waiting_since"]).total_seconds(), 0.0) if waits else 0.0
         # A row that was not there at an earlier look was committed after it, however old the row is.
         self._relayed_until = max(self._relayed_until, looked_at - waited)
-        if not any(kept.is_behind for kept in self._kept):
+        is_told = self._triggers is None or self._triggers.is_sound
+        if is_told and not any(kept.is_behind for kept in self._kept):
             self._proven_at = self._relayed_until
         if (staleness := self.staleness) is not None:
             age = looked_at - self._relayed_until if waits else 0.0

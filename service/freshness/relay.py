@@ -10,7 +10,6 @@ from uuid import uuid4
 from service.freshness.announcer import Announcer, Publisher
 from service.freshness.events import Failed, LeadershipChanged, Observer, Relayed, tell
 from sql.database import Database, Transaction
-from sql.errors import DatabaseError
 
 if TYPE_CHECKING:
     from datetime import datetime
@@ -97,7 +96,7 @@ class Relay:
                         self._turn(session)
                         wait = FIRST_WAIT_SECONDS
                     session.run("outbox.release_lease", holder=self._holder)
-            except DatabaseError as error:
+            except Exception as error:  # the thread must live; what was not moved stays in the outbox
                 self._lead(is_leader=False)
                 tell(self._observers, Failed("relay", error))
                 self._ended.wait(random.uniform(wait / 2, wait))

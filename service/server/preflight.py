@@ -5,7 +5,7 @@ from dataclasses import replace
 from service.search.songs import Songs, SongsUnreadable
 from service.settings import Settings, SongsTable
 from sql.database import Database
-from sql.schema.serving import follow
+from sql.schema.serving import PATIENCE_SECONDS, follow
 
 
 def prepare(database: Database, settings: Settings, *, must_search: bool) -> Settings:
@@ -24,12 +24,29 @@ def prepare(database: Database, settings: Settings, *, must_search: bool) -> Set
         SongsUnreadable: the songs that were named cannot be searched.
         ConnectionLost: the database cannot be reached.
     """
-    songs = _songs(database, settings, must_search=must_search)
+    found = replace(settings, songs=_songs(database, settings, must_search=must_search))
+    make_triggers(database, found)
+    return found
+
+
+def make_triggers(database: Database, settings: Settings, *, patience_seconds: float = PATIENCE_SECONDS) -> None:
+    """Make the triggers that are missing on the tables that are served.
+
+    Raises:
+        CannotFollow: they cannot be made.
+    """
+    songs = settings.songs
     if songs is None:
-        follow(database, settings.schema)
+        follow(database, settings.schema, patience_seconds=patience_seconds)
     else:
-        follow(database, settings.schema, songs.table, key=songs.key, title=songs.title)
-    return replace(settings, songs=songs)
+        follow(
+            database,
+            settings.schema,
+            songs.table,
+            key=songs.key,
+            title=songs.title,
+            patience_seconds=patience_seconds,
+        )
 
 
 def _songs(database: Database, settings: Settings, *, must_search: bool) -> SongsTable | None:

@@ -6,6 +6,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from logging.config import dictConfig
 from math import inf
 from typing import Any, Final
@@ -16,14 +17,16 @@ from monitoring.exposition import Exposition
 from monitoring.logs import JsonHandler, library_logging, server_logger
 from monitoring.recorder import Recorder
 from monitoring.shared_rows import SharedRows
-from service.freshness.events import Applied, Event, Failed, LogLost, Rebuilt
+from service.freshness.events import Applied, Event, Failed, LogLost, Rebuilt, TriggersLost
 from service.freshness.follower import Follower
 from service.freshness.relay import Relay
+from service.freshness.trigger_watch import TriggerWatch
 from service.http.answers import KIND
 from service.http.app import interface
 from service.measures import Measures
 from service.search.index import SongIndex
 from service.server.loading import Preloaded, warm_up
+from service.server.preflight import make_triggers
 from service.settings import Settings
 from service.state import State
 from sql.database import Database
@@ -35,6 +38,8 @@ _PAUSE_SECONDS: Final = 0.002
 #: Room for autocomplete answers: about what one of ten rows takes, with all that is kept beside it.
 _BYTES_OF_ANSWER: Final = 2_600
 _CACHE_BYTES: Final = 16 * 2**20
+#: How long the thread that follows may wait for a table's lock; what is served meanwhile grows old.
+_TRIGGER_PATIENCE_SECONDS: Final = 2.0
 #: How long an index that is there waits for the proof that it is up to date, which a running migration may put off.
 _PROOF_SECONDS: Final = 2.0
 
@@ -72,6 +77,9 @@ class ServerProcess:
             state,
             number=number,
             load_songs=None if settings.songs is None else self._load_songs,
+            triggers=TriggerWatch(
+                partial(make_triggers, database, settings, patience_seconds=_TRIGGER_PATIENCE_SECONDS)
+            ),
             observers=observers,
         )
         self._relay = Relay(database, _publisher(settings.redis_url), observers)
@@ -160,7 +168,7 @@ class ServerProcess:
         return SongIndex.load(self._state.database, settings.schema, settings.songs)
 
     def _note(self, event: Event) -> None:
-        if isinstance(event, Applied | Rebuilt | LogLost):
+        if isinstance(event, Applied | Rebuilt | LogLost | TriggersLost):
             self._state.bans.is_due = True
             # A new index starts with an empty cache.
             self._is_cold |= self._state.is_warm and isinstance(event, Rebuilt) and event.kind == "tags"
@@ -168,6 +176,8 @@ class ServerProcess:
             self._log.warning("freshness failed", what=event.what, exc_info=event.error)
         elif isinstance(event, LogLost):
             self._log.warning("changes lost, starting over", known=event.known, newest=event.newest)
+        elif isinstance(event, TriggersLost):
+            self._log.warning("triggers were away, starting over")
         elif isinstance(event, Rebuilt):
             self._log.info("index built", kind=event.kind, seconds=round(event.seconds, 2))
 

@@ -1,11 +1,14 @@
 -- Triggers that fill the outbox.
 
 -- name: list_triggers
--- Those that are there and work, each with its arguments: hexadecimal, each ended by a zero byte.
-SELECT nspname AS schema, relname AS table, tgname AS name, encode(tgargs, 'hex') AS arguments
+-- Those that are there and work, each with its arguments: hexadecimal, each ended by a zero byte. Whatever is done to a
+-- trigger gives it another oid or another version.
+SELECT
+    nspname AS schema, relname AS table, tgname AS name, encode(tgargs, 'hex') AS arguments,
+    pg_trigger.oid::bigint AS oid, pg_trigger.xmin::text::bigint AS version
 FROM pg_trigger JOIN pg_class ON pg_class.oid = tgrelid JOIN pg_namespace ON pg_namespace.oid = relnamespace
 JOIN pg_proc ON pg_proc.oid = tgfoid
-WHERE pronamespace = to_regnamespace('segue') AND tgname LIKE 'segue\_outbox\_%%' AND tgenabled <> 'D'
+WHERE pronamespace = to_regnamespace('segue') AND tgname LIKE 'segue\_outbox\_%%' AND tgenabled IN ('O', 'A')
 
 -- name: list_followed
 -- Tables with any of the triggers, also disabled ones.

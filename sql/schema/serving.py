@@ -103,6 +103,11 @@ def unfollow(database: Database, *, patience_seconds: float = PATIENCE_SECONDS) 
     return [_quoted(*place) for place in places]
 
 
+def identify(transaction: Transaction) -> frozenset[tuple[int, int]]:
+    """Return what tells the triggers that work now from those after one was dropped, disabled or made anew."""
+    return frozenset((row["oid"], row["version"]) for row in transaction.all("outbox.list_triggers"))
+
+
 def drop_triggers(transaction: Transaction) -> None:
     """Drop the triggers from every table that has them, in one transaction.
 
