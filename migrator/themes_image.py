@@ -48,6 +48,7 @@ class ThemesImage(TableRows):
             ),
             "count": compose(f"themes.{count}", {"elements": elements}),
             "value_hash": compose(f"themes.hash_of_{'json' if is_json else 'array'}"),
+            "in_order": compose("themes.in_order") if source.collation is None else psql.SQL(""),
         }
 
     def discover(self, transaction: Transaction) -> Iterator[list[tuple[str, int]]]:

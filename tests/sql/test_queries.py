@@ -37,7 +37,7 @@ ELSEWHERE = {
 
 #: Parts of other queries; they are prepared inside those.
 PARTS = re.compile(
-    r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_)|mirror_back_parts\.(due|said|known_word)$|source\.(after|upto|only|sound)$|constraints\.foreign_key_to_songs$|vocabulary\.among_others$|users\.of_"
+    r"themes\.(elements_of|exploded|hash_of|count_in|count_by|link_|made_|in_order)|mirror_back_parts\.(due|said|known_word)$|source\.(after|upto|only|sound)$|constraints\.foreign_key_to_songs$|vocabulary\.among_others$|users\.of_"
     r"|snapshots\.(plays|source_of_days|frame|average|deviation|made_|mended_|recorded_|stored_columns)|snapshots_changes\.heard_now"
     r"|snapshots_image\.(expected_frame|expected_plays|mood|as_stored|this_frame)"
     r"|search\.bytes_of_|stage\.merged|node_persist\.of_staged_|references\.(refers|hash_of_|run_of_row|is_as_written|record_written|user_without_file)"
