@@ -6,6 +6,7 @@ from uuid import UUID, uuid4
 
 import psycopg
 import pytest
+from psycopg import sql
 
 from service.freshness.follower import Follower
 from service.freshness.relay import Relay
@@ -82,3 +83,17 @@ def follower(relay: Relay, followed: Database, state: State, seen: Observed) -> 
     with Follower(followed, "public", state, observers=(seen,)) as follower:
         eventually(lambda: follower.staleness is not None)
         yield follower
+
+
+@pytest.fixture
+def role(connection: psycopg.Connection[Any], database_url: str) -> Iterator[tuple[str, str]]:
+    """A role that may work with Segue's tables, and a URL to connect as it."""
+    name = f"serving {uuid4().hex}"
+    quoted = sql.Identifier(name).as_string(None)
+    connection.execute(
+        f"CREATE ROLE {quoted} LOGIN; GRANT USAGE ON SCHEMA segue TO {quoted};"
+        f"GRANT SELECT, INSERT, UPDATE, DELETE, TRIGGER ON ALL TABLES IN SCHEMA segue TO {quoted};"
+        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {quoted}"
+    )
+    yield quoted, database_url.replace("postgres@", f"{name.replace(' ', '%20')}@")
+    connection.execute(f"DROP OWNED BY {quoted}; DROP ROLE {quoted}")

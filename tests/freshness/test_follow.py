@@ -2,13 +2,11 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
-from uuid import uuid4
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from sql.database import Database
 from sql.schema import downgrade, upgrade
@@ -25,20 +23,6 @@ def triggers(connection: Connection) -> list[tuple[str, str, str, bytes]]:
     return connection.execute(
         "SELECT tgrelid::regclass::text, tgname, tgenabled, tgargs FROM pg_trigger WHERE tgname LIKE 'segue%' ORDER BY 1, 2"
     ).fetchall()
-
-
-@pytest.fixture
-def role(connection: Connection, database_url: str) -> Iterator[tuple[str, str]]:
-    """A role that may work with Segue's tables, and a URL to connect as it."""
-    name = f"serving {uuid4().hex}"
-    quoted = sql.Identifier(name).as_string(None)
-    connection.execute(
-        f"CREATE ROLE {quoted} LOGIN; GRANT USAGE ON SCHEMA segue TO {quoted};"
-        f"GRANT SELECT, INSERT, UPDATE, DELETE, TRIGGER ON ALL TABLES IN SCHEMA segue TO {quoted};"
-        f"GRANT SELECT ON ALL TABLES IN SCHEMA public TO {quoted}"
-    )
-    yield quoted, database_url.replace("postgres@", f"{name.replace(' ', '%20')}@")
-    connection.execute(f"DROP OWNED BY {quoted}; DROP ROLE {quoted}")
 
 
 def test_missing_triggers_are_made_once(database: Database, connection: Connection) -> None:
