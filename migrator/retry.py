@@ -11,6 +11,13 @@ from sql.errors import DatabaseError
 
 Result = TypeVar("Result")
 
+#: SQLSTATE of a lock that was not had in time.
+LOCKED = "55P03"
+_HELD = (
+    ": transactions of other sessions hold what this needs. Nothing is half-done; `segue doctor` names the long ones: "
+    "end them or wait, then run the command again"
+)
+
 #: Up to about a minute in all: long enough for a server to restart, short enough for an operator.
 ATTEMPTS = 8
 FIRST_WAIT_SECONDS = 0.5
@@ -24,7 +31,7 @@ def retrying(
     stop: StopSignal,
     attempts: int = ATTEMPTS,
 ) -> Result:
-    """Call `action`, again after a transient database failure; the last failure is raised as it is.
+    """Call `action`, again after a transient database failure; the last failure is raised.
 
     Waits are full-jitter exponential from 0.5 s to 15 s; a stop signal ends a wait at once.
     """
@@ -46,4 +53,9 @@ def retrying(
         sleep=stop.sleep,
         reraise=True,
     )
-    return policy(action)
+    try:
+        return policy(action)
+    except DatabaseError as error:
+        if error.sqlstate == LOCKED and not stop.is_aborting:
+            raise DatabaseError(f"{error}, {attempts} times{_HELD}", sqlstate=LOCKED) from error
+        raise

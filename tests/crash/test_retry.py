@@ -118,7 +118,8 @@ def test_a_lock_that_never_goes_away_ends_the_run(clean, database_url, zygotes) 
         stderr = process.stderr
     assert 1 == process.returncode
     assert 7 == len(retries(stderr))
-    assert "lock timeout" in stderr.splitlines()[-1]
+    assert "lock timeout, 8 times" in stderr.splitlines()[-1]
+    assert "segue doctor" in stderr.splitlines()[-1]
     assert 4 == zygotes[0].run(database_url, *MIGRATE)[0]
     with psycopg.connect(database_url) as looking:
         assert clean[0] == image(looking)
