@@ -1,20 +1,36 @@
 """Which run a request works on: the unfinished one, the complete one, or a new one."""
 
+from typing import Protocol, runtime_checkable
+
 from migrator import run_store
 from migrator.errors import Refused, RunHeld, SettingsDiffer
 from migrator.migration import Step
 from migrator.request import Request
 from migrator.run_store import Run
 from migrator.states import RESUMABLE, UNDER_WAY, RunState
-from sql.database import Database
+from sql.database import Database, Transaction
 from sql.errors import UniqueViolation
 
 
-def choose_run(database: Database, request: Request) -> tuple[Run, bool]:
+@runtime_checkable
+class Selective(Protocol):
+    """A step that can tell before there is a run that its plan would be refused."""
+
+    def require_fit(self, transaction: Transaction) -> None:
+        """Look, and change nothing.
+
+        Raises:
+            Refused: the source and the target do not go together.
+        """
+        ...
+
+
+def choose_run(database: Database, request: Request, step: Step) -> tuple[Run, bool]:
     """Return the run to work on and whether it existed before.
 
     Raises:
-        Refused: it is being rolled back, was cancelled, or is unfinished and a fresh one was asked for.
+        Refused: a new one would be refused; or the last is being rolled back, was cancelled, or is unfinished and a
+            fresh one was asked for.
         SettingsDiffer: it is unfinished and was started with other settings.
         RunHeld: another process created one at the same moment.
     """
@@ -36,6 +52,9 @@ def choose_run(database: Database, request: Request) -> tuple[Run, bool]:
     is_complete = last is not None and last.status is RunState.COMPLETE
     if last is not None and is_complete and not request.is_fresh and _has_same_settings(last, request):
         return last, True
+    if isinstance(step, Selective):
+        with database.transaction() as transaction:
+            step.require_fit(transaction)
     return _create(database, request), False
 
 

@@ -38,6 +38,7 @@ class LinkTable:
         self.schema = schema
         self.fragments = {**fragments, **source.fragments}
         self.name = psql.Identifier(schema, "song_tags").as_string(None)
+        self._names = {"song_tags": self.name, "songs": psql.Identifier(source.schema, source.table).as_string(None)}
 
     def plan(self, transaction: Transaction, load: str) -> dict[str, Any]:
         """Decide how to load, and write down what `prepare` will take away.
@@ -47,9 +48,10 @@ class LinkTable:
             load: `fresh`, `live`, or `auto` to choose by what the table holds.
 
         Raises:
-            Refused: the table's key column cannot hold the source's keys, or `fresh` is asked for a table in use.
+            Refused: the table's key column cannot hold the source's keys, it belongs to the songs of another table, or
+                `fresh` is asked for a table in use.
         """
-        found = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)
+        found = transaction.one("constraints.describe_links", self.fragments, **self._names)
         may_be_fresh = found["is_ours"] and found["is_empty"]
         if load == "fresh" and not may_be_fresh:
             raise Refused(
@@ -65,6 +67,14 @@ class LinkTable:
                 f"{self.source.key_type}; change the column's type, or use an empty table"
             )
         foreign = [guard for guard in found["constraints"] if guard["kind"] == "f"]
+        for guard in foreign:
+            # Its links would be taken for those of songs that are gone, or for those of ours with the same keys.
+            if guard["is_for_others"]:
+                raise Refused(
+                    f"{self.name} belongs to {guard['references']} (foreign key {guard['name']}), so it cannot take "
+                    f"the links of {self.source}; roll back the run that made it so ('segue status' lists runs), or "
+                    f"move the rows into {guard['references']}"
+                )
         taken = found["constraints"] if mode == "fresh" else (foreign if found["is_ours"] else [])
         notes = []
         if foreign and not found["is_ours"]:
@@ -152,7 +162,7 @@ class LinkTable:
                 self._lock_songs(transaction, "ACCESS EXCLUSIVE")
                 self._run(transaction, "drop_constraint", name=psql.Identifier(SONGS_KEY))
             before = context.plan["key_type_before"]
-            found = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)
+            found = transaction.one("constraints.describe_links", self.fragments, **self._names)
             if before is not None and found["is_empty"] and found["key_type"] != before:
                 self._run(transaction, "change_key_type", key_type=literal_sql(before))
 
@@ -203,7 +213,7 @@ class LinkTable:
 
     def _guards(self, transaction: Transaction) -> set[str]:
         """Return the names of the constraints that the table has now."""
-        found = transaction.one("constraints.describe_links", self.fragments, song_tags=self.name)
+        found = transaction.one("constraints.describe_links", self.fragments, **self._names)
         return {guard["name"] for guard in found["constraints"]}
 
     def _run(

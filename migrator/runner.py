@@ -65,7 +65,7 @@ class Runner:
             step = self.request.migration.open(transaction, self.request.settings, self.request.schema)
         step.source.require()
         mirroring.require(self.database, step, self.request)
-        run, is_resumed = choose_run(self.database, self.request)
+        run, is_resumed = choose_run(self.database, self.request, step)
         outcome = self.outcome = Outcome(run.id, run.status, is_resumed=is_resumed)
         mirror = mirroring.Mirroring(self.database, step, run, self.request.mirror)
         if mirror.is_in_place and run.status is RunState.COMPLETE and is_still_true(self.database, step, run):

@@ -1,5 +1,7 @@
 """The one place that knows psycopg's exceptions: which are transient, and what each says to an operator."""
 
+import re
+
 import psycopg
 from psycopg import errors as pg
 
@@ -25,6 +27,10 @@ TRANSIENT = {
 
 #: SQLSTATEs (or their classes) that mean the session is gone, not only the transaction.
 _CONNECTION_STATES = ("08", "25P03", "57P01", "57P02", "57P03", "53300")
+
+#: Messages of these SQLSTATEs quote the value that its type does not take.
+_VALUE_REFUSED = {"22003", "22007", "22008", "22P02"}
+_QUOTED = re.compile(r':?\s*".*"', re.DOTALL)
 
 
 class DatabaseError(Exception):
@@ -85,7 +91,7 @@ class MissingPrivilege(DatabaseError):
 def wrap(error: psycopg.Error) -> DatabaseError:
     """Turn a driver error into one of ours, with a message for the person who reads it.
 
-    Row values never enter the message: PostgreSQL puts them in DETAIL, which is left out.
+    Row values never enter the message: PostgreSQL puts most in DETAIL, which is left out, and quotes the others.
     """
     wrapped = _wrap(error)
     wrapped.refusal = refusal(error)
@@ -95,6 +101,8 @@ def wrap(error: psycopg.Error) -> DatabaseError:
 def _wrap(error: psycopg.Error) -> DatabaseError:
     state = error.sqlstate
     said = (error.diag.message_primary or str(error) or type(error).__name__).strip()
+    if state in _VALUE_REFUSED:
+        said = _QUOTED.sub("", said)
     if isinstance(error, pg.UniqueViolation):
         return UniqueViolation(f"{said} (constraint {error.diag.constraint_name})", sqlstate=state)
     if isinstance(error, pg.InsufficientPrivilege):

@@ -29,8 +29,6 @@ from tags.normalise import normalise
 #: many after the next conflict, because a plain insert that fails has cost a whole chunk.
 CAUTIOUS_CHUNKS = 10
 
-_ARRAY_TYPES = ("text[]", "character varying[]")
-
 
 class ThemesStep(ThemesImage):
     """Converts pages of songs by set-based SQL (sql/queries/themes.sql)."""
@@ -58,6 +56,10 @@ class ThemesStep(ThemesImage):
         self.links.strip(transaction, plan)
         return plan
 
+    def require_fit(self, transaction: Transaction) -> None:
+        """Refuse a source whose links the table cannot take."""
+        self.links.plan(transaction, self.load)
+
     def rehearse(self, transaction: Transaction, context: Context) -> Preview:
         """Plan the load and resolve the whole vocabulary, without taking any guard away."""
         self.require_privileges(transaction)
@@ -75,8 +77,7 @@ class ThemesStep(ThemesImage):
 
     def refresh(self, transaction: Transaction, context: Context) -> None:
         """Resolve anew the texts about which an admin has decided otherwise since."""
-        rows = transaction.all("vocabulary.forget_redecided", self.fragments, run_id=context.run_id)
-        if rows:
+        if rows := transaction.all("vocabulary.forget_redecided", self.fragments, run_id=context.run_id):
             resolve(transaction, context, [[(row["raw"], row["uses"]) for row in rows]], self.fragments)
 
     def finish(self, context: Context, transact: Callable[[Callable[[Transaction], None]], None]) -> None:
@@ -269,7 +270,7 @@ def open_step(transaction: Transaction, settings: Mapping[str, str | None], sche
         column=settings["column"] or "themes",
         schema=schema,
     )
-    if source.column_type not in (*_ARRAY_TYPES, "jsonb"):
+    if source.column_type not in ("text[]", "character varying[]", "jsonb"):
         raise Refused(
             f"column {source.column!r} of {source} is {source.column_type}, not text[], varchar[] or a jsonb array "
             "(name another column with --column)"

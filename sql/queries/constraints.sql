@@ -9,7 +9,10 @@ SELECT
             SELECT jsonb_agg(
                 jsonb_build_object(
                     'name', guard.conname, 'kind', guard.contype, 'definition', pg_get_constraintdef(guard.oid),
-                    'references', guard.confrelid::regclass::text
+                    'references', guard.confrelid::regclass::text,
+                    'is_for_others', coalesce(
+                        guard.conkey = ARRAY[attribute.attnum] AND guard.confrelid <> to_regclass(%(songs)s), false
+                    )
                 )
                 ORDER BY guard.contype DESC, guard.conname
             )

@@ -201,15 +201,16 @@ def test_read_only_standby_is_refused(segue, monkeypatch) -> None:
 
 
 def test_driver_errors_carry_no_row_values(database_url, connection: psycopg.Connection) -> None:
-    """PostgreSQL's DETAIL, which quotes the row, does not enter our message."""
+    """PostgreSQL's DETAIL, which quotes the row, does not enter our message, nor does a value that a type refuses."""
     from sql.errors import wrap
 
-    connection.execute("CREATE TABLE t (secret text UNIQUE); INSERT INTO t VALUES ('hush-hush')")
-    with pytest.raises(psycopg.errors.UniqueViolation) as caught:
-        connection.execute("INSERT INTO t VALUES ('hush-hush')")
+    connection.execute("CREATE TABLE t (secret text UNIQUE, born date); INSERT INTO t VALUES ('hush-hush')")
+    for values in ("('hush-hush')", "('x', 'hush-hush')", "('x', '9999-hush-hush')"):
+        with pytest.raises(psycopg.Error) as caught:
+            connection.execute(f"INSERT INTO t VALUES {values}")
 
-    assert "hush-hush" in str(caught.value)
-    assert "hush-hush" not in str(wrap(caught.value))
+        assert "hush-hush" in str(caught.value)
+        assert "hush-hush" not in str(wrap(caught.value))
 
 
 def test_broken_migration_file_is_named(segue, tmp_path: Path) -> None:
@@ -254,3 +255,21 @@ def test_shown_url_can_be_used(database_url, segue, server) -> None:
     from sql.database import Database
 
     assert "host=%2Fa%20b" in str(Database("postgresql://a@/x?host=/a%20b"))
+
+
+@pytest.mark.parametrize("is_dry", [False, True])
+def test_another_table_cannot_take_the_links(segue, songs, connection, snapshot, *, is_dry: bool) -> None:
+    """Links of songs are no links of others with the same keys: 5, nothing changed, no run left behind, no way blocked."""
+    songs([(1, ["Hope"]), (2, ["Grace", "Hope"]), (3, ["Faith"])], key_type="bigint")
+    connection.execute("CREATE TABLE others (id bigint PRIMARY KEY, themes text[])")
+    connection.execute("INSERT INTO others VALUES (1, '{Hope,Zeal}')")
+    assert 0 == segue("migrate").code
+    before = snapshot()
+
+    result = segue("migrate", "--table", "others", *(["--dry-run"] if is_dry else []))
+
+    assert (5, True) == (result.code, "song_tags_song_id_fkey" in result.stderr), result.stderr
+    assert before == snapshot()
+    assert 0 == segue("validate").code
+    assert 0 == segue("migrate").code
+    assert (1,) == connection.execute("SELECT count(*) FROM segue.runs").fetchone()
