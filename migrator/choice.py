@@ -52,10 +52,7 @@ def choose_run(database: Database, request: Request, step: Step) -> tuple[Run, b
     is_complete = last is not None and last.status is RunState.COMPLETE
     if last is not None and is_complete and not request.is_fresh and _has_same_settings(last, request):
         return last, True
-    if isinstance(step, Selective):
-        with database.transaction() as transaction:
-            step.require_fit(transaction)
-    return _create(database, request), False
+    return _create(database, request, step), False
 
 
 def reread(database: Database, run: Run, *, is_joining: bool = False) -> Run:
@@ -82,9 +79,11 @@ def is_still_true(database: Database, step: Step, run: Run) -> bool:
         return all(step.source_digest(transaction, part.within) == part.source for part in parts)
 
 
-def _create(database: Database, request: Request) -> Run:
+def _create(database: Database, request: Request, step: Step) -> Run:
     try:
         with database.transaction() as transaction:
+            if isinstance(step, Selective):
+                step.require_fit(transaction)
             return run_store.create(transaction, request.migration.name, request.settings)
     except UniqueViolation:
         with database.transaction() as transaction:

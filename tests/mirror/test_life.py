@@ -114,6 +114,8 @@ def test_another_source_leaves_it_alone(songs, segue, connection) -> None:
     songs(HOPE, key_type="bigint")
     songs([(100, ["Grace"])], key_type="bigint", table="other")
     segue(*FORWARD)
+    # With it, the links belong to the songs, and another table's run is refused.
+    connection.execute("ALTER TABLE song_tags DROP CONSTRAINT song_tags_song_id_fkey")
     assert 6 == segue("migrate", "--table", "other", "--max-chunks", "0").code
     assert ALL == triggers(connection)
     connection.execute("UPDATE songs SET themes = '{After}' WHERE id = 2")
